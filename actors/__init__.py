@@ -1,0 +1,1 @@
+"""Who acts: the app, its actors, and the mailbox that keeps what waits for them."""

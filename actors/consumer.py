@@ -1,0 +1,238 @@
+"""dramatiq's consumer over a mailbox: keeps a buffer filled and hands out tickets to drain it."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import dramatiq
+import structlog
+from dramatiq.broker import Consumer, MessageProxy
+
+from ..messages.delivery import SUCCEEDED, Delivery, ErrorRecord, Outcome, OutcomeKind, Reason
+from ..messages.errors import MailboxError
+from .buffer import Buffer
+from .mailbox.mailbox import Settlement
+from .prefetch import Prefetch
+from .ticket import Ticket
+
+if TYPE_CHECKING:
+    from .worker import WorkerProcess
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.consumer")
+
+_TURN_SECONDS = 0.005
+"""How long a thread drains one queue while another queue may have something for it."""
+
+_IDLE_SECONDS = 5.0
+"""How long a consumer trusts its wake-up before it looks into the mailbox all the same."""
+
+_STUCK_SECONDS = 0.25
+"""How long a buffer may stand while every thread is busy, before it is given back for others."""
+
+_LONGEST_PAUSE = 1.0
+_ALONE_PATIENCE = 5.0
+
+
+class PlainMessage(MessageProxy):
+    """A message of a plain dramatiq actor, with the delivery that brought it."""
+
+    def __init__(self, message: dramatiq.Message[object], delivery: Delivery) -> None:
+        super().__init__(message)
+        self.delivery = delivery
+
+
+class CallboardConsumer(Consumer):
+    """Fetches for one queue. Deliveries for threads wait in `buffer`, those for the event loop there,
+    and messages of plain dramatiq actors are handed to dramatiq one by one."""
+
+    def __init__(self, worker: "WorkerProcess", queue: str, timeout_ms: int) -> None:
+        self.worker = worker
+        self.queue = queue
+        self.buffer = Buffer()
+        self.signal = threading.Event()
+        """Set when the buffer runs low, a ticket comes back or a handler on the event loop ends."""
+        self._timeout = timeout_ms / 1000
+        self._messages: deque[PlainMessage] = deque()
+        self._messages_out = 0
+        self._tickets_out = 0
+        self._taken = 0
+        self._low = 0
+        self._prefetch = Prefetch(time.monotonic())
+        self._trusted_until = 0.0
+        self._pause = 0.0
+        self._alone_until = 0.0
+        worker.consumers.append(self)
+
+    def __next__(self) -> MessageProxy | None:
+        """A ticket, a message, or None when there was nothing to do for a while."""
+        deadline = time.monotonic() + self._timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if self._messages:
+                return self._messages.popleft()
+            if self._tickets_out < min(self.worker.threads, len(self.buffer)):
+                self._tickets_out += 1
+                return Ticket(self)
+            if self.worker.stopping:
+                self.signal.wait(min(left, 0.05))
+                return None
+            self.signal.clear()
+            try:
+                self._refill(left)
+                self._pause = 0.0
+            except MailboxError as error:
+                self._pause = min(2 * self._pause + 0.02, _LONGEST_PAUSE)
+                logger.warning("cannot fetch", queue=self.queue, error=str(error), again_in=self._pause)
+                self.signal.wait(min(left, self._pause))
+        return None
+
+    def drain(self) -> None:
+        """Run deliveries from the buffer, one at a time, until there are none or it is another's turn."""
+        worker, buffer = self.worker, self.buffer
+        turn_ends = time.monotonic() + _TURN_SECONDS
+        while not worker.stopping and (delivery := buffer.take()) is not None:
+            self._taken += 1
+            if len(buffer) <= self._low and not self.signal.is_set():
+                self.signal.set()
+            worker.perform(delivery)
+            if len(worker.consumers) > 1 and time.monotonic() > turn_ends:
+                return
+
+    def ack(self, message: MessageProxy) -> None:
+        """A ticket has come back, or a plain message is done."""
+        if isinstance(message, PlainMessage):
+            self._settle_plain(message, SUCCEEDED)
+        else:
+            self._tickets_out -= 1
+            self.signal.set()
+
+    def nack(self, message: MessageProxy) -> None:
+        """A plain message is to be dead-lettered."""
+        if isinstance(message, PlainMessage):
+            error = message._exception  # noqa: SLF001 - dramatiq stuffs it there for its brokers
+            record = error and ErrorRecord(
+                type(error).__name__, str(error)[:500], message.delivery.clock.now()
+            )
+            self._settle_plain(message, Outcome(OutcomeKind.DEAD, Reason.MAX_ATTEMPTS, error=record or None))
+        else:
+            self.ack(message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give back plain messages that were not started."""
+        self.worker.release([m.delivery for m in messages if isinstance(m, PlainMessage)])
+
+    def give_back(self) -> None:
+        """Give back all that has not been started."""
+        self.worker.release(self.buffer.clear())
+
+    def close(self) -> None:
+        """Give back what is left."""
+        while self._messages:
+            self.worker.release([self._messages.popleft().delivery])
+        self.give_back()
+        if self in self.worker.consumers:
+            self.worker.consumers.remove(self)
+
+    def _settle_plain(self, message: PlainMessage, outcome: Outcome) -> None:
+        self._messages_out -= 1
+        self._taken += 1
+        self.signal.set()
+        self.worker.settler.put(Settlement(message.delivery, outcome))
+
+    def _refill(self, seconds: float) -> None:
+        """Fetch what there is room for; wait where there is no room, or nothing to fetch."""
+        worker = self.worker
+        if worker.alone is not None:
+            self._refill_alone(seconds)
+            return
+        now = time.monotonic()
+        room = self._room(now)
+        if room <= 0:
+            self._wait_for_room(seconds)
+            return
+        if not len(self.buffer) and now < self._trusted_until:
+            if not worker.mailbox.wait(self.queue, min(seconds, self._trusted_until - now)):
+                return
+            self._trusted_until = 0.0
+        fetched = worker.mailbox.fetch(self.queue, room, owner=worker.owner, lease_ms=worker.lease_ms)
+        self._accept(fetched.deliveries)
+        if fetched.suspects and worker.seek_alone(self):
+            self._alone_until = time.monotonic() + _ALONE_PATIENCE
+        elif not fetched.deliveries and not fetched.waiting:
+            self._idle(fetched.next_in_ms, seconds)
+
+    def _room(self, now: float) -> int:
+        worker = self.worker
+        busy = sum(c._tickets_out + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
+        ahead = self._prefetch.look(now, self._taken)
+        waiting = len(self.buffer) + len(self._messages)
+        room = max(0, worker.threads - busy) + ahead - waiting
+        if waiting > self._low and ahead > worker.threads:
+            room = 0
+        if worker.broker.has_async(self.queue):
+            room = max(room, worker.loop.room)
+        return room
+
+    def _wait_for_room(self, seconds: float) -> None:
+        taken = self._taken
+        self.signal.wait(min(seconds, _STUCK_SECONDS))
+        if taken == self._taken and not self.signal.is_set() and len(self.buffer):
+            logger.info("every thread is busy: giving the buffer back", count=len(self.buffer))
+            self.give_back()
+
+    def _idle(self, next_in_ms: int | None, seconds: float) -> None:
+        """Nothing was there: trust the wake-up until the next schedule or lease may need a look."""
+        if len(self.buffer):
+            self.signal.wait(min(seconds, 0.1))
+            return
+        trusted = _IDLE_SECONDS if next_in_ms is None else min(_IDLE_SECONDS, next_in_ms / 1000)
+        self._trusted_until = time.monotonic() + trusted
+
+    def _refill_alone(self, seconds: float) -> None:
+        """Fetch one suspect once the process holds nothing else."""
+        worker = self.worker
+        if worker.alone is not self or worker.held:
+            self.signal.wait(min(seconds, 0.05))
+            if worker.alone is self and worker.held and time.monotonic() > self._alone_until:
+                worker.end_alone()
+            return
+        fetched = worker.mailbox.fetch(
+            self.queue, 1, owner=worker.owner, lease_ms=worker.lease_ms, alone=True
+        )
+        self._accept(fetched.deliveries)
+        self._alone_until = time.monotonic() + _ALONE_PATIENCE
+        if not fetched.deliveries:
+            worker.end_alone()
+
+    def _accept(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries in: each goes where its actor runs."""
+        if not deliveries:
+            return
+        worker = self.worker
+        worker.held.update(deliveries)
+        for_loop: list[Delivery] = []
+        for delivery in deliveries:
+            actor = worker.broker.actors.get(delivery.actor)
+            guarded = worker.broker.guarded(delivery.actor)
+            if guarded is not None and guarded.is_async:
+                for_loop.append(delivery)
+            elif actor is None or guarded is not None:
+                self.buffer.add(delivery, 0 if actor is None else actor.priority)
+            else:
+                self._accept_plain(delivery)
+        self._low = len(self.buffer) // 2
+        if for_loop:
+            self._taken += len(for_loop)
+            worker.loop.put(for_loop)
+
+    def _accept_plain(self, delivery: Delivery) -> None:
+        try:
+            message: dramatiq.Message[object] = dramatiq.Message.decode(delivery.body)
+        except dramatiq.DecodeError as error:
+            outcome = Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
+            self.worker.settler.put(Settlement(delivery, outcome))
+            logger.error("dead: not a message of dramatiq", actor=delivery.actor, queue=self.queue)
+            return
+        self._messages.append(PlainMessage(message, delivery))
+        self._messages_out += 1

@@ -1,0 +1,121 @@
+"""What a handler is told of the event it handles, and what it may ask for."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..messages.event import Event
+from ..middleware.attempt import Attempt
+
+if TYPE_CHECKING:
+    from .publisher import Publisher, When
+
+
+class Context:
+    """One attempt, as its handler sees it."""
+
+    __slots__ = ("_attempt", "_logger", "_publisher")
+
+    def __init__(self, attempt: Attempt, publisher: "Publisher") -> None:
+        self._attempt = attempt
+        self._publisher = publisher
+        self._logger: structlog.stdlib.BoundLogger | None = None
+
+    @property
+    def id(self) -> str:
+        """The event's id."""
+        return self._attempt.envelope.id
+
+    @property
+    def name(self) -> str:
+        """The contract's name."""
+        return self._attempt.envelope.type
+
+    @property
+    def time(self) -> datetime:
+        """When the mailbox accepted the event, in UTC, by the server's clock."""
+        return datetime.fromtimestamp(self._attempt.delivery.accepted_at / 1000, UTC)
+
+    @property
+    def delay(self) -> timedelta:
+        """The delay it was published with."""
+        delivery = self._attempt.delivery
+        return timedelta(milliseconds=delivery.due_at - delivery.accepted_at)
+
+    def age(self) -> timedelta:
+        """How long ago the mailbox accepted the event, by the server's clock."""
+        delivery = self._attempt.delivery
+        return timedelta(milliseconds=max(0, delivery.clock.now() - delivery.accepted_at))
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, counted from 1."""
+        return self._attempt.delivery.attempt
+
+    @property
+    def fence(self) -> int:
+        """Grows with every attempt: hand it to a store that refuses smaller ones, and a late worker does no harm."""
+        return self._attempt.delivery.fence
+
+    @property
+    def actor(self) -> str:
+        """The actor's name."""
+        return self._attempt.policy.actor
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """What the publisher said about the event."""
+        return self._attempt.envelope.attributes
+
+    @property
+    def correlation_id(self) -> str:
+        """The same for all that one cause brought about; the event's own id where it began."""
+        return self._attempt.envelope.correlationid or self._attempt.envelope.id
+
+    @property
+    def causation_id(self) -> str | None:
+        """The id of the event whose handler published this one."""
+        return self._attempt.envelope.causationid
+
+    @property
+    def logger(self) -> structlog.stdlib.BoundLogger:
+        """A logger with event, ids, actor and attempt bound."""
+        if self._logger is None:
+            bound: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.handler")
+            self._logger = bound.bind(
+                event_name=self.name,
+                event_id=self.id,
+                actor=self.actor,
+                attempt=self.attempt,
+                correlation_id=self.correlation_id,
+            )
+        return self._logger
+
+    def publish(
+        self,
+        event: Event,
+        *,
+        after: "When | None" = None,
+        dedup_key: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+    ) -> str:
+        """Publish an event together with the success of this attempt, or not at all; its id.
+
+        Correlation is inherited. Raises what `Callboard.publish` raises, but for conflicts, which
+        show only when the attempt is settled.
+        """
+        prepared = self._publisher.prepare(
+            event,
+            after=after,
+            dedup_key=dedup_key,
+            attributes=attributes,
+            correlation_id=self.correlation_id,
+            causation_id=self.id,
+        )
+        self._attempt.published = [*(self._attempt.published or ()), self._publisher.routed(prepared)]
+        return prepared.id
+
+    def __repr__(self) -> str:
+        return f"<Context {self.name} id={self.id} actor={self.actor} attempt={self.attempt}>"

@@ -1,0 +1,96 @@
+"""The hooks of other dramatiq middleware, fired once for each event as they are for each message."""
+
+from collections.abc import Callable
+
+import dramatiq
+from dramatiq.broker import MessageProxy
+from dramatiq.middleware import (
+    AgeLimit,
+    AsyncIO,
+    Callbacks,
+    Middleware,
+    Pipelines,
+    Retries,
+    ShutdownNotifications,
+    SkipMessage,
+    TimeLimit,
+)
+from dramatiq.results import Results
+
+from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
+from ..middleware.stack import Stack
+
+STACK_INSTEAD = (
+    AgeLimit,
+    AsyncIO,
+    Callbacks,
+    Pipelines,
+    Results,
+    Retries,
+    ShutdownNotifications,
+    Stack,
+    TimeLimit,
+)
+"""For events the stack does what these do for plain messages; both would do it twice."""
+
+_HOOKS = ("before_process_message", "after_process_message", "after_skip_message")
+
+
+class EventHooks:
+    """Which hooks there are for events; none costs nothing."""
+
+    def __init__(self, broker: dramatiq.Broker) -> None:
+        self._broker = broker
+        self._middleware: list[Middleware] = []
+
+    @property
+    def any(self) -> bool:
+        """Whether some middleware has a hook."""
+        return bool(self._middleware)
+
+    def look(self) -> None:
+        """See which middleware the broker has now."""
+        self._middleware = [
+            middleware
+            for middleware in self._broker.middleware
+            if not isinstance(middleware, STACK_INSTEAD)
+            and any(getattr(type(middleware), hook) is not getattr(Middleware, hook) for hook in _HOOKS)
+        ]
+
+    def around(self, delivery: Delivery, perform: Callable[[], Outcome]) -> Outcome:
+        """Fire the hooks around an attempt, as dramatiq's worker does around a message."""
+        message = MessageProxy(
+            dramatiq.Message(
+                queue_name=delivery.queue,
+                actor_name=delivery.actor,
+                args=(delivery,),
+                kwargs={},
+                options={},
+                message_id=delivery.key,
+                message_timestamp=delivery.accepted_at,
+            )
+        )
+        try:
+            self._fire("before_process_message", message)
+        except SkipMessage as skip:
+            self._fire("after_skip_message", message)
+            return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, f"skipped by a middleware: {skip}")
+        outcome = perform()
+        if outcome.kind is OutcomeKind.SUCCEEDED:
+            self._fire("after_process_message", message, result=None, exception=None)
+        else:
+            failed = dramatiq.DramatiqError(f"{outcome.kind}: {outcome.error.type if outcome.error else ''}")
+            self._fire("after_process_message", message, result=None, exception=failed)
+        return outcome
+
+    def _fire(self, hook: str, message: MessageProxy, **result: object) -> None:
+        """A fault in a hook is logged and hides nothing; only a skip has a say, as in dramatiq."""
+        chain = self._middleware if hook.startswith("before") else reversed(self._middleware)
+        for middleware in chain:
+            try:
+                getattr(middleware, hook)(self._broker, message, **result)
+            except SkipMessage:
+                if hook == "before_process_message":
+                    raise
+            except Exception:
+                self._broker.logger.critical("Unexpected failure in %s of %r.", hook, middleware, exc_info=True)

@@ -1,0 +1,1 @@
+"""Where deliveries wait, are leased, scheduled, settled and remembered."""

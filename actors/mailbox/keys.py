@@ -1,0 +1,51 @@
+"""The names of a workspace's keys; nothing else knows them, neither in Python nor in Lua."""
+
+ROOT = "callboard:{{{workspace}}}:"
+"""All keys of a workspace share the hash tag in braces, so that a cluster keeps every script atomic."""
+
+OF_WORKSPACE = {
+    "BODIES": "bodies",  # hash: delivery id -> header and body, while the delivery lives
+    "FENCES": "fences",  # hash: delivery id -> the token of its lease, or `r` and the token it came back with
+    "HISTORY": "history",  # hash: delivery id -> JSON of its earlier attempts, if there were any
+    "FENCE": "fence",  # counter: the last fence handed out
+    "QUEUES": "queues",  # set: names of all queues ever published to
+    "ROUTES": "routes",  # hash: actor -> JSON of its subscription
+    "CONFIRMED": "routes:confirmed",  # sorted set: actor -> when a worker last confirmed its subscription
+    "VERSION": "routes:version",  # counter: grows when routes change
+    "WORKERS": "workers",  # sorted set: owner -> when it was last heard of
+    "UNROUTED": "unrouted",  # hash: contract name -> events that nobody subscribed to
+}
+
+OF_QUEUE = {
+    "READY": "ready:",  # list: ids, the next one first
+    "SUSPECTS": "suspects:",  # list: ids taken over from a lost worker, to be run alone
+    "SCHEDULED": "scheduled:",  # sorted set: id -> when it is due
+    "LEASED": "leased:",  # sorted set: id -> when its lease ends
+    "WAKE": "wake:",  # list: holds one element when an idle worker should look
+    "COUNTS": "counts:",  # hash: what the queue ever did
+    "HUNTER": "hunter:",  # string: the owner that was told of suspects last
+    "ENDED_IN": "ended-in:",  # sorted set: ended id -> when it ended
+}
+
+OF_OTHERS = {
+    "ENDED": "ended:",  # hash per ended id: the record of a dead or discarded delivery
+    "DONE": "done:",  # hash per window, bucket and shard: digest of a completed id -> fingerprint, fence
+}
+
+
+def root_of(workspace: str) -> str:
+    """What every key of a workspace begins with."""
+    return ROOT.format(workspace=workspace)
+
+
+def queue_key(root: str, part: str, queue: str) -> str:
+    """The key of one part of a queue, as `READY` or `WAKE`."""
+    return root + OF_QUEUE[part] + queue
+
+
+def lua_names() -> str:
+    """The same names as Lua locals, made from `KEYS[1]`, the root."""
+    lines = ["local ROOT = KEYS[1]"]
+    for table in (OF_WORKSPACE, OF_QUEUE, OF_OTHERS):
+        lines += [f"local {name} = ROOT .. '{part}'" for name, part in table.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,235 @@
+"""The interface of a mailbox: where deliveries wait, are leased, scheduled, settled and remembered.
+
+Words of a server stay out of it. A mailbox is safe to use from many threads at once, and every
+method may be called again after an error without doing its work twice.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from ...messages.delivery import Delivery, History, Outcome, OutcomeKind, Reason
+
+MAX_CRASHES = 3
+"""Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
+
+MIN_WINDOW_MS = 120_000
+"""A completion is remembered at least this long, so that a settlement sent twice is known as one."""
+
+ENDED_RETENTION_MS = 30 * 24 * 3_600_000
+"""How long the records of dead and discarded deliveries are kept."""
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """What one actor subscribes to, as workers register it."""
+
+    actor: str
+    queue: str
+    contracts: dict[str, int]
+    """The dedup window in milliseconds, by contract name."""
+    order: int = 0
+    """Position among the actors of its app; fan-out follows it."""
+
+
+class RouteBook(msgspec.Struct, frozen=True):
+    """The routes a mailbox knows at a version; the version grows when they change."""
+
+    version: int
+    subscriptions: tuple[Subscription, ...] = ()
+    """In the order of `order`, then of the actors' names."""
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """One delivery to be made of an event."""
+
+    actor: str
+    queue: str
+    key: str
+    """The dedup key: with the actor's name the identity of the delivery."""
+    window_ms: int
+    """How long the completion of an earlier delivery of the same identity makes this one a duplicate."""
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """One event on its way in: its bytes and whom they are for."""
+
+    event: str
+    """The contract's name."""
+    body: bytes
+    fingerprint: bytes
+    """16 bytes that tell one body from another under the same key."""
+    targets: tuple[Target, ...]
+    """Empty for an event without a route, which is only counted."""
+    delay_ms: int = 0
+    """Wait this long, by the mailbox's clock."""
+    due_at: int = 0
+    """Or wait until this moment, epoch milliseconds; 0 for now."""
+    fresh: bool = False
+    """The keys were made for this posting and never sent before, so none can be a duplicate."""
+
+
+class Verdict(StrEnum):
+    """What became of one target of a posting."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    """A delivery of this identity lives, or was completed within its window."""
+    CONFLICT = "conflict"
+    """The same with another body: nothing of the posting was stored."""
+    WITHHELD = "withheld"
+    """Another target of the posting is in conflict: nothing of it was stored."""
+
+
+class Fetched(msgspec.Struct):
+    """What a fetch handed out, and what the mailbox says of the rest."""
+
+    deliveries: list[Delivery]
+    waiting: int = 0
+    """Deliveries of the queue that are ready and were not handed out."""
+    suspects: int = 0
+    """Deliveries that were taken over and wait to run alone; told to one worker at a time."""
+    next_in_ms: int | None = None
+    """Until the next schedule or lease of the queue runs out; None if there is none."""
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """An outcome to be made durable, with what the handler published."""
+
+    delivery: Delivery
+    outcome: Outcome
+    window_ms: int = MIN_WINDOW_MS
+    """For `succeeded` and `duplicate`: how long to remember the completion."""
+    history: History | None = None
+    """For `retried`, `dead` and `discarded`: what to remember of the attempts so far."""
+    postings: tuple[Posting, ...] = ()
+    """Published together with the success, or not at all."""
+
+
+class EndedRecord(msgspec.Struct, frozen=True):
+    """What is kept of a dead or discarded delivery."""
+
+    id: str
+    """The delivery's id, `#` and its last fence: unique, for an identity may end more than once."""
+    queue: str
+    kind: OutcomeKind
+    reason: Reason
+    at: int
+    """When it ended, epoch milliseconds."""
+    history: History
+    stored: bytes
+    """Header and body."""
+    detail: str | None = None
+
+
+class QueueInfo(msgspec.Struct, frozen=True):
+    """The state of one queue: what it holds now, and what it ever did."""
+
+    queue: str
+    ready: int = 0
+    leased: int = 0
+    scheduled: int = 0
+    suspects: int = 0
+    accepted: int = 0
+    succeeded: int = 0
+    dead: int = 0
+    discarded: int = 0
+    duplicates: int = 0
+    """Publishes answered with `duplicate`."""
+    retried: int = 0
+    released: int = 0
+    takeovers: int = 0
+    fenced: int = 0
+    """Settlements refused because the lease had been taken over."""
+
+
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """One worker process that was heard of lately."""
+
+    owner: str
+    seen_at: int
+    """Epoch milliseconds."""
+
+
+class MailboxInfo(msgspec.Struct, frozen=True):
+    """The state of a workspace at one moment."""
+
+    workspace: str
+    server: str
+    """The server's name and version, or "memory"."""
+    at: int
+    """Epoch milliseconds."""
+    queues: tuple[QueueInfo, ...] = ()
+    """Sorted by name."""
+    workers: tuple[WorkerInfo, ...] = ()
+    unrouted: dict[str, int] = {}
+    """Events published that nobody subscribed to, by contract name."""
+
+
+class Mailbox(Protocol):
+    """Where deliveries wait, are leased, scheduled, settled and remembered.
+
+    Every method raises `MailboxUnavailable` when the server cannot be reached and `MailboxRefused`
+    when it will not do what was asked.
+    """
+
+    def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
+        """Store every posting for all its targets or for none; a verdict for each target, in order.
+
+        Postings do not depend on each other. Raises `StaleRoutes`, having stored nothing, when
+        `routes_version` is given and is not the version of the mailbox's routes.
+        """
+        ...
+
+    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+        """Lease up to `limit` deliveries of a queue to `owner`.
+
+        Moves due schedules in and takes expired leases back first. With `alone`, hands out at most
+        one suspect and nothing else; its crash is charged as an attempt.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Make outcomes durable, each if its fence still holds; False where the lease was taken over.
+
+        `duplicate` completes like `succeeded`; `released` gives a delivery back to the head of its
+        queue without charging an attempt. Settling the same again answers True and changes nothing.
+        """
+        ...
+
+    def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[Delivery]:
+        """Extend leases to `lease_ms` from now; returns the deliveries that are no longer held."""
+        ...
+
+    def wait(self, queue: str, seconds: float) -> bool:
+        """Block until something of the queue may be fetched, or for `seconds`; whether woken."""
+        ...
+
+    def register(self, subscriptions: Sequence[Subscription]) -> None:
+        """Make known what the actors of a worker subscribe to, replacing what they did before."""
+        ...
+
+    def routes(self) -> RouteBook:
+        """The subscriptions confirmed within the last 7 days."""
+        ...
+
+    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
+        """Tell that a worker process is there, or that it leaves."""
+        ...
+
+    def info(self) -> MailboxInfo:
+        """The state of all queues, at one moment."""
+        ...
+
+    def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
+        """The dead and discarded deliveries of a queue, the latest first."""
+        ...
+
+    def purge(self, queue: str) -> int:
+        """Discard all that is ready, suspect or scheduled in a queue (reason `operator`); how many."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Blocked calls end; later ones raise `MailboxUnavailable`."""
+        ...

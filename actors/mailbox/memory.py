@@ -1,0 +1,152 @@
+"""The mailbox in this process's memory: the harness of tests, and the model of the others."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+from ...messages.delivery import Clock, Delivery
+from ...messages.errors import MailboxUnavailable, StaleRoutes
+from .mailbox import (
+    EndedRecord,
+    Fetched,
+    MailboxInfo,
+    Posting,
+    RouteBook,
+    Settlement,
+    Subscription,
+    Verdict,
+    WorkerInfo,
+)
+from .memory_clock import SystemClock, VirtualClock
+from .memory_deliveries import Deliveries
+from .memory_remembered import Remembered
+from .memory_routes import Routes
+
+__all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
+
+WORKER_LISTED_MS = 60_000
+"""How long after its last heartbeat a worker is listed."""
+
+
+class MemoryMailbox:
+    """Keeps deliveries as long as this object lives; implements `Mailbox`.
+
+    Its clock is this machine's unless another is given. With a `VirtualClock` nothing comes due by
+    waiting, so `wait` never blocks then.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._changed = threading.Condition()
+        self._closed = False
+        self._deliveries = Deliveries(self._clock)
+        self._workers: Remembered[str, WorkerInfo] = Remembered()
+        self._routes = Routes()
+
+    def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
+        """Store every posting for all its targets or for none; a verdict for each target, in order."""
+        with self._changed:
+            now = self._now()
+            if routes_version is not None and routes_version != self._routes.version:
+                raise StaleRoutes(
+                    f"routes of version {routes_version} are not the mailbox's, which are of version "
+                    f"{self._routes.version}: load them with routes() and publish again"
+                )
+            verdicts = [self._deliveries.publish(posting, now) for posting in postings]
+            self._changed.notify_all()
+            return verdicts
+
+    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+        """Lease up to `limit` deliveries of a queue to `owner`, or at most one suspect `alone`."""
+        with self._changed:
+            now = self._now()
+            lease_end = now + lease_ms
+            return self._deliveries.fetch(
+                queue, limit, owner=owner, lease_end=lease_end, alone=alone, now=now
+            )
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Make outcomes durable, each if its fence still holds; False where the lease was taken over."""
+        with self._changed:
+            now = self._now()
+            held = [self._deliveries.settle(settlement, now) for settlement in settlements]
+            self._changed.notify_all()
+            return held
+
+    def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[Delivery]:
+        """Extend leases to `lease_ms` from now; returns the deliveries that are no longer held."""
+        with self._changed:
+            lease_end = self._now() + lease_ms
+            return [each for each in deliveries if not self._deliveries.renew(each, lease_end)]
+
+    def wait(self, queue: str, seconds: float) -> bool:
+        """Block until something of the queue may be fetched, or for `seconds`; whether woken.
+
+        With a `VirtualClock` it answers at once, for no time passes while it would wait.
+        """
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._now()
+            while not self._closed:
+                next_in = self._deliveries.queue(queue).next_in(self._clock.now())
+                if next_in == 0 or self._deliveries.queue(queue).take_wake():
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0 or isinstance(self._clock, VirtualClock):
+                    return False
+                self._changed.wait(left if next_in is None else min(left, next_in / 1000))
+            return False
+
+    def register(self, subscriptions: Sequence[Subscription]) -> None:
+        """Make known what the actors of a worker subscribe to, replacing what they did before."""
+        with self._changed:
+            self._routes.register(subscriptions, self._now())
+
+    def routes(self) -> RouteBook:
+        """The subscriptions confirmed within the last 7 days."""
+        with self._changed:
+            return self._routes.book(self._now())
+
+    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
+        """Tell that a worker process is there, or that it leaves; it is listed for 60 s."""
+        with self._changed:
+            now = self._now()
+            if leaving:
+                self._workers.forget(owner)
+            else:
+                self._workers.put(owner, WorkerInfo(owner, now), now=now, until=now + WORKER_LISTED_MS)
+
+    def info(self) -> MailboxInfo:
+        """The state of all queues, at one moment."""
+        with self._changed:
+            now = self._now()
+            return MailboxInfo(
+                workspace="default",
+                server="memory",
+                at=now,
+                queues=self._deliveries.infos(),
+                workers=tuple(self._workers.values(now)),
+                unrouted=dict(self._deliveries.unrouted),
+            )
+
+    def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
+        """The dead and discarded deliveries of a queue, the latest first."""
+        with self._changed:
+            return self._deliveries.ended(queue, limit, self._now())
+
+    def purge(self, queue: str) -> int:
+        """Discard all that is ready, suspect or scheduled in a queue; counted, but no record is kept."""
+        with self._changed:
+            self._now()
+            return self._deliveries.purge(queue)
+
+    def close(self) -> None:
+        """End blocked calls, which answer False; later ones raise `MailboxUnavailable`."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _now(self) -> int:
+        if self._closed:
+            raise MailboxUnavailable("this mailbox was closed: make a new one")
+        return self._clock.now()

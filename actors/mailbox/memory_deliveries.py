@@ -1,0 +1,183 @@
+"""The rules of the memory mailbox: what publish, fetch and settle do to deliveries at a given moment."""
+
+from collections import Counter
+
+from msgspec import structs
+
+from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
+from .mailbox import (
+    ENDED_RETENTION_MS,
+    MAX_CRASHES,
+    MIN_WINDOW_MS,
+    EndedRecord,
+    Fetched,
+    Posting,
+    QueueInfo,
+    Settlement,
+    Target,
+    Verdict,
+)
+from .memory_queue import Live, Queue
+from .memory_remembered import Completions, Remembered
+
+
+class Deliveries:
+    """All deliveries of a mailbox, live, completed and ended. Knows no locks; is told the time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._queues: dict[str, Queue] = {}
+        self._live: dict[str, Live] = {}
+        self._last_fence = 0
+        self._completions = Completions()
+        self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
+        self._ended: Remembered[str, EndedRecord] = Remembered()
+        self.unrouted: Counter[str] = Counter()
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, made if need be."""
+        return self._queues.setdefault(name, Queue(name))
+
+    def infos(self) -> tuple[QueueInfo, ...]:
+        """The state of all queues, by name."""
+        return tuple(self._queues[name].info() for name in sorted(self._queues))
+
+    def publish(self, posting: Posting, now: int) -> list[Verdict]:
+        """Store a posting for all its targets or for none."""
+        if not posting.targets:
+            self.unrouted[posting.event] += 1
+            return []
+        verdicts = [self._judge(target, posting.fingerprint, now) for target in posting.targets]
+        if Verdict.CONFLICT in verdicts:
+            return [each if each is Verdict.CONFLICT else Verdict.WITHHELD for each in verdicts]
+        return [self._store(target, posting, now) for target in posting.targets]
+
+    def fetch(self, name: str, limit: int, *, owner: str, lease_end: int, alone: bool, now: int) -> Fetched:
+        """Bring a queue up to date and hand out of it."""
+        queue = self.queue(name)
+        queue.move_due(now)
+        for live, fence in queue.take_expired(now):
+            self._take_back(live, fence, now)
+        source, limit = (queue.suspects, min(limit, 1)) if alone else (queue.ready, limit)
+        taken = [source.popleft() for _ in range(min(limit, len(source)))]
+        deliveries = [self._hand_out(live, lease_end, alone=alone) for live in taken]
+        suspects = queue.tell_suspects(owner, now)
+        return Fetched(deliveries, len(queue.ready), suspects, queue.next_in(now))
+
+    def settle(self, settlement: Settlement, now: int) -> bool:
+        """Make an outcome durable if its fence still holds; the same once more is only acknowledged."""
+        delivery, kind = settlement.delivery, settlement.outcome.kind
+        settled_as = (delivery.id, delivery.fence)
+        live = self._held(delivery)
+        if live is None:
+            repeated = self._settled.get(settled_as, now) is kind
+            self.queue(delivery.queue).tallies["fenced"] += not repeated
+            return repeated
+        self.queue(live.queue).let_go(live)
+        self._settled.put(settled_as, kind, now=now, until=now + MIN_WINDOW_MS)
+        self._conclude(live, settlement, now)
+        return True
+
+    def renew(self, delivery: Delivery, lease_end: int) -> bool:
+        """Extend a lease; whether it is still held."""
+        live = self._held(delivery)
+        if live is not None:
+            self.queue(live.queue).extend(live, lease_end)
+        return live is not None
+
+    def ended(self, name: str, limit: int, now: int) -> list[EndedRecord]:
+        """The records of a queue, the latest first."""
+        records = [record for record in self._ended.values(now) if record.queue == name]
+        return records[::-1][:limit]
+
+    def purge(self, name: str) -> int:
+        """Discard all of a queue that is not leased."""
+        purged = self.queue(name).clear()
+        for live in purged:
+            del self._live[live.id]
+        self.queue(name).tallies["discarded"] += len(purged)
+        return len(purged)
+
+    def _held(self, delivery: Delivery) -> Live | None:
+        live = self._live.get(delivery.id)
+        return live if live is not None and live.fence == delivery.fence else None
+
+    def _judge(self, target: Target, fingerprint: bytes, now: int) -> Verdict:
+        identity = _identity(target)
+        live = self._live.get(identity)
+        known = live.fingerprint if live else self._completions.within(identity, target.window_ms, now)
+        if known is None:
+            return Verdict.ACCEPTED
+        return Verdict.DUPLICATE if known == fingerprint else Verdict.CONFLICT
+
+    def _store(self, target: Target, posting: Posting, now: int) -> Verdict:
+        # Judged again, for the same target may stand in a posting twice.
+        if self._judge(target, posting.fingerprint, now) is Verdict.DUPLICATE:
+            self.queue(target.queue).tallies["duplicates"] += 1
+            return Verdict.DUPLICATE
+        due_at = now + posting.delay_ms if posting.delay_ms > 0 else max(now, posting.due_at)
+        stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
+        live = Live(_identity(target), target.queue, stored)
+        self._live[live.id] = live
+        self.queue(live.queue).tallies["accepted"] += 1
+        self.queue(live.queue).place(live, due_at, now)
+        return Verdict.ACCEPTED
+
+    def _hand_out(self, live: Live, lease_end: int, *, alone: bool) -> Delivery:
+        self._last_fence += 1
+        fence = self._last_fence
+        self.queue(live.queue).lease(live, fence, until=lease_end, alone=alone)
+        return Delivery(live.id, live.queue, fence, live.stored, self._clock, live.history, alone)
+
+    def _take_back(self, live: Live, fence: int, now: int) -> None:
+        queue = self.queue(live.queue)
+        queue.tallies["takeovers"] += 1
+        if live.alone:
+            past = live.history
+            live.history = structs.replace(past, attempts=past.attempts + 1, crashes=past.crashes + 1)
+        if live.history.crashes >= MAX_CRASHES:
+            self._end(live, fence, Outcome(OutcomeKind.DEAD, Reason.POISON), now)
+        else:
+            queue.suspects.append(live)
+
+    def _conclude(self, live: Live, settlement: Settlement, now: int) -> None:
+        queue, outcome = self.queue(live.queue), settlement.outcome
+        if outcome.kind is OutcomeKind.RELEASED:
+            queue.tallies["released"] += 1
+            queue.give_back(live)
+            return
+        live.history = live.history if settlement.history is None else settlement.history
+        if outcome.kind is OutcomeKind.RETRIED:
+            queue.tallies["retried"] += 1
+            queue.place(live, now + outcome.delay_ms, now)
+        elif outcome.kind in (OutcomeKind.DEAD, OutcomeKind.DISCARDED):
+            self._end(live, settlement.delivery.fence, outcome, now)
+        else:
+            self._complete(live, settlement, now)
+
+    def _complete(self, live: Live, settlement: Settlement, now: int) -> None:
+        del self._live[live.id]
+        self.queue(live.queue).tallies["succeeded"] += 1
+        self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
+        for posting in settlement.postings:
+            self.publish(posting, now)
+
+    def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
+        del self._live[live.id]
+        self.queue(live.queue).tallies[outcome.kind.value] += 1
+        record = EndedRecord(
+            f"{live.id}#{fence}",
+            live.queue,
+            outcome.kind,
+            # Without one only if a caller forgot it; a record of some reason is better than none.
+            Reason.OPERATOR if outcome.reason is None else outcome.reason,
+            now,
+            live.history,
+            live.stored,
+            outcome.detail,
+        )
+        self._ended.put(record.id, record, now=now, until=now + ENDED_RETENTION_MS)
+
+
+def _identity(target: Target) -> str:
+    return f"{target.actor}:{target.key}"

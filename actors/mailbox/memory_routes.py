@@ -1,0 +1,34 @@
+"""The memory mailbox's routes: who subscribes to what, and the version that tells when it changed."""
+
+from collections.abc import Sequence
+
+from .mailbox import RouteBook, Subscription
+
+CONFIRMED_FOR_MS = 7 * 24 * 3_600_000
+"""A subscription that no worker has confirmed for this long is left out."""
+
+
+class Routes:
+    """Subscriptions by actor, each with the moment it was last confirmed."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._subscriptions: dict[str, Subscription] = {}
+        self._confirmed_at: dict[str, int] = {}
+
+    def register(self, subscriptions: Sequence[Subscription], now: int) -> None:
+        """Confirm subscriptions; the version grows if one of them is new or says something else."""
+        registered = {subscription.actor: subscription for subscription in subscriptions}
+        if any(self._subscriptions.get(actor) != new for actor, new in registered.items()):
+            self.version += 1
+        self._subscriptions.update(registered)
+        self._confirmed_at.update(dict.fromkeys(registered, now))
+
+    def book(self, now: int) -> RouteBook:
+        """What is confirmed; forgetting what is not any more makes a new version."""
+        lapsed = [actor for actor, at in self._confirmed_at.items() if at + CONFIRMED_FOR_MS <= now]
+        for actor in lapsed:
+            del self._subscriptions[actor], self._confirmed_at[actor]
+        self.version += bool(lapsed)
+        in_order = sorted(self._subscriptions.values(), key=lambda each: (each.order, each.actor))
+        return RouteBook(self.version, tuple(in_order))

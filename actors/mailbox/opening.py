@@ -1,0 +1,21 @@
+"""Opens the mailbox that the settings name: on a server, or on the embedded one."""
+
+import structlog
+
+from ..embedded import EmbeddedServer
+from ..settings import Settings
+from .redis import RedisMailbox
+from .suitability import ensure_suitable
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.mailbox")
+
+
+def open_mailbox(settings: Settings) -> RedisMailbox:
+    """The mailbox of a workspace; raises `UnsuitableServer`, `MailboxUnavailable` or `EmbeddedServerError`."""
+    if settings.url is not None:
+        mailbox = RedisMailbox(settings.url, settings.workspace)
+    else:
+        server = EmbeddedServer(settings.home)
+        mailbox = RedisMailbox(server.open(), settings.workspace, revive=server.open)
+    ensure_suitable(mailbox.client, logger)
+    return mailbox

@@ -1,0 +1,247 @@
+"""The mailbox on Redis (7.0 or later) or Valkey: each step one Lua script, by the server's clock."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ...messages.delivery import Delivery, History, OutcomeKind, Reason
+from ...messages.errors import MailboxUnavailable, StaleRoutes
+from .keys import OF_OTHERS, queue_key, root_of
+from .mailbox import (
+    ENDED_RETENTION_MS,
+    MAX_CRASHES,
+    EndedRecord,
+    Fetched,
+    MailboxInfo,
+    Posting,
+    RouteBook,
+    Settlement,
+    Subscription,
+    Verdict,
+    WorkerInfo,
+)
+from .scripts import Argument, Script, named_errors
+from .wire import pairs, publish_arguments, read_fetched, read_queue, renew_arguments, settle_arguments
+
+ROUTE_LASTS_MS = 7 * 24 * 3_600_000
+"""A subscription that no worker has confirmed for this long is dropped."""
+
+WORKER_LASTS_MS = 60_000
+"""A worker that was not heard of for this long is no longer listed."""
+
+MOST_AT_ONCE = 2000
+"""Deliveries in one call of a script, so that nobody else waits long for the server."""
+
+_script = cache(Script)
+_verdicts = {verdict.value.encode(): verdict for verdict in Verdict}
+
+
+class RedisMailbox:
+    """A workspace on a server.
+
+    `revive` is called after the server could not be reached, before it is tried again: an embedded
+    server is brought back by it. `patience` is how many seconds a publisher's call goes on trying;
+    a worker's calls (`fetch`, `settle`, `renew`, `wait`) are tried once, for the worker knows how
+    long it may wait. `socket_timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        workspace: str = "default",
+        *,
+        patience: float = 3.0,
+        socket_timeout: float = 5.0,
+        revive: Callable[[], object] | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self._root = root_of(workspace)
+        self._patience = patience
+        self._revive = revive
+        self._closed = threading.Event()
+        # The client's own retries would send a script twice behind our back.
+        self.client = _connect(url, socket_timeout)
+        self._waiter = _connect(url, socket_timeout + 5)
+
+    def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
+        """See `Mailbox.publish`."""
+        answer = self._insist(
+            "publish", lambda again: publish_arguments(postings, routes_version, again=again)
+        )
+        if answer == -1:
+            raise StaleRoutes("the routes have changed: load them and publish again")
+        return [[_verdicts[verdict] for verdict in verdicts] for verdicts in answer]
+
+    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+        """See `Mailbox.fetch`."""
+        asked_at = time.monotonic()
+        answer = self._run(
+            "fetch",
+            [
+                queue,
+                min(limit, MOST_AT_ONCE),
+                owner,
+                lease_ms,
+                int(alone),
+                MAX_CRASHES,
+                ENDED_RETENTION_MS,
+            ],
+        )
+        return read_fetched(answer, queue, asked_at, alone=alone)
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """See `Mailbox.settle`."""
+        held = [False] * len(settlements)
+        for first in range(0, len(settlements), MOST_AT_ONCE):
+            arguments, order = settle_arguments(settlements[first : first + MOST_AT_ONCE], ENDED_RETENTION_MS)
+            for position, answer in zip(order, self._run("settle", arguments), strict=True):
+                held[first + position] = answer == 1
+        return held
+
+    def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[Delivery]:
+        """See `Mailbox.renew`."""
+        lost: list[Delivery] = []
+        by_queue = sorted(deliveries, key=lambda delivery: delivery.queue)
+        for first in range(0, len(by_queue), MOST_AT_ONCE):
+            some = by_queue[first : first + MOST_AT_ONCE]
+            groups = [(queue, list(group)) for queue, group in groupby(some, key=lambda d: d.queue)]
+            answers = self._run("renew", renew_arguments(groups, lease_ms))
+            lost += [delivery for delivery, held in zip(some, answers, strict=True) if not held]
+        return lost
+
+    def wait(self, queue: str, seconds: float) -> bool:
+        """See `Mailbox.wait`."""
+        self._check_open()
+        with self._reviving(), named_errors():
+            # A timeout of 0 would block for ever.
+            return self._waiter.blpop([queue_key(self._root, "WAKE", queue)], max(seconds, 0.001)) is not None
+
+    def register(self, subscriptions: Sequence[Subscription]) -> None:
+        """See `Mailbox.register`."""
+        arguments: list[Argument] = [len(subscriptions)]
+        for subscription in subscriptions:
+            arguments += (subscription.actor, msgspec.json.encode(subscription, order="sorted"))
+        self._insist("register", lambda _again: arguments)
+
+    def routes(self) -> RouteBook:
+        """See `Mailbox.routes`."""
+        version, *subscriptions = self._insist("routes", lambda _again: [ROUTE_LASTS_MS])
+        decoded = [msgspec.json.decode(subscription, type=Subscription) for subscription in subscriptions]
+        return RouteBook(int(version), tuple(sorted(decoded, key=lambda known: (known.order, known.actor))))
+
+    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
+        """See `Mailbox.heartbeat`."""
+        self._run("heartbeat", [owner, int(leaving), WORKER_LASTS_MS])
+
+    def info(self) -> MailboxInfo:
+        """See `Mailbox.info`."""
+        at, unrouted, workers, *queues = self._insist("info", lambda _again: [WORKER_LASTS_MS])
+        return MailboxInfo(
+            workspace=self.workspace,
+            server=self._server_name(),
+            at=at,
+            queues=tuple(read_queue(queue) for queue in queues),
+            workers=tuple(WorkerInfo(owner, int(float(seen))) for owner, seen in pairs(workers)),
+            unrouted={event: int(times) for event, times in pairs(unrouted)},
+        )
+
+    def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
+        """See `Mailbox.ended`."""
+        self._check_open()
+        with self._reviving(), named_errors():
+            names = self.client.zrevrange(queue_key(self._root, "ENDED_IN", queue), 0, limit - 1)
+            pipeline = self.client.pipeline(transaction=False)
+            for name in names:
+                pipeline.hgetall(f"{self._root}{OF_OTHERS['ENDED']}{name.decode()}")
+            records = pipeline.execute()
+        return [_ended(name, record) for name, record in zip(names, records, strict=True) if record]
+
+    def purge(self, queue: str) -> int:
+        """See `Mailbox.purge`."""
+        purged = 0
+        while some := self._insist("purge", lambda _again: [queue, 1000]):
+            purged += some
+        return purged
+
+    def close(self) -> None:
+        """See `Mailbox.close`."""
+        self._closed.set()
+        self.client.close()
+        self._waiter.close()
+
+    def _server_name(self) -> str:
+        with named_errors():
+            server = self.client.info("server")
+        name = server.get("server_name", "redis")
+        return f"{name} {server.get(f'{name}_version', server['redis_version'])}"
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise MailboxUnavailable("the mailbox has been closed")
+
+    def _reviving(self) -> "_Reviving":
+        return _Reviving(self._revive)
+
+    def _run(self, script: str, arguments: list[Argument]) -> Any:
+        self._check_open()
+        with self._reviving():
+            return _script(script).run(self.client, self._root, arguments)
+
+    def _insist(self, script: str, arguments: Callable[[bool], list[Argument]]) -> Any:
+        """Run a script, trying again while patience lasts; `arguments` is told whether it is again."""
+        give_up_at = time.monotonic() + self._patience
+        pause, again = 0.02, False
+        while True:
+            try:
+                return self._run(script, arguments(again))
+            except MailboxUnavailable:
+                if self._closed.is_set() or time.monotonic() + pause > give_up_at:
+                    raise
+                self._closed.wait(pause)
+                again = True
+                pause = min(2 * pause, 0.5)
+
+
+class _Reviving:
+    """Calls `revive` when the server could not be reached, so that the next try may find it."""
+
+    def __init__(self, revive: Callable[[], object] | None) -> None:
+        self._revive = revive
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if self._revive is not None and isinstance(error, MailboxUnavailable):
+            self._revive()
+
+
+def _connect(url: str, socket_timeout: float) -> "redis.Redis[bytes]":
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=socket_timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+def _ended(name: bytes, record: dict[bytes, bytes]) -> EndedRecord:
+    return EndedRecord(
+        id=name.decode(),
+        queue=record[b"queue"].decode(),
+        kind=OutcomeKind(record[b"kind"].decode()),
+        reason=Reason(record[b"reason"].decode()),
+        at=int(record[b"at"]),
+        history=msgspec.json.decode(record[b"history"], type=History),
+        stored=record[b"stored"],
+        detail=record[b"detail"].decode() or None,
+    )

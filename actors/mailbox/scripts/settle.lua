@@ -1,0 +1,125 @@
+-- Make outcomes durable, each if its fence still holds.
+-- ARGV: retention; number of groups of plain successes, each: queue, window, n, then id, token,
+-- fingerprint of each; number of others, each: kind, queue, id, token, window, fingerprint, delay,
+-- reason, detail, history, number of postings, postings.
+-- Answers 1 (settled, now or before) or 0 (fenced) for each, in that order.
+
+local retention = take_number()
+local answers = {}
+local settled_here = {}
+
+local function answer(queue, held)
+  answers[#answers + 1] = held and 1 or 0
+  if not held then
+    count(queue, 'fenced', 1)
+  end
+end
+
+-- The reply to a settlement may have been lost: the same one again must be known.
+local function is_repeat(id, token, window, fingerprint)
+  if call('HGET', FENCES, id) == 'r' .. token then
+    return true
+  end
+  if call('EXISTS', ENDED .. id .. '#' .. fence_of(token)) == 1 then
+    return true
+  end
+  return recall(id, window) == mark_of(fingerprint, token)
+end
+
+local function settle_successes(queue, window, n)
+  local ids, tokens, fingerprints = {}, {}, {}
+  for position = 1, n do
+    ids[position], tokens[position], fingerprints[position] = take(), take(), take()
+  end
+  local fences = call('HMGET', FENCES, unpack(ids))
+  local gone = {}
+  for position, id in ipairs(ids) do
+    if fences[position] == tokens[position] and not settled_here[id] then
+      settled_here[id] = true
+      remember(id, mark_of(fingerprints[position], tokens[position]), window)
+      gone[#gone + 1] = id
+      answer(queue, true)
+    else
+      answer(queue, is_repeat(id, tokens[position], window, fingerprints[position]))
+    end
+  end
+  if #gone > 0 then
+    call('HDEL', BODIES, unpack(gone))
+    call('HDEL', FENCES, unpack(gone))
+    call('HDEL', HISTORY, unpack(gone))
+    call('ZREM', LEASED .. queue, unpack(gone))
+    count(queue, 'succeeded', #gone)
+  end
+end
+
+local function come_back(s)
+  call('HSET', FENCES, s.id, 'r' .. s.token)
+end
+
+local settle = {}
+
+function settle.succeeded(s)
+  remember(s.id, mark_of(s.fingerprint, s.token), s.window)
+  forget(s.id)
+  count(s.queue, 'succeeded', 1)
+end
+
+settle.duplicate = settle.succeeded
+
+function settle.retried(s)
+  call('HSET', HISTORY, s.id, s.history)
+  come_back(s)
+  count(s.queue, 'retried', 1)
+  if s.delay > 0 then
+    call('ZADD', SCHEDULED .. s.queue, NOW + s.delay, s.id)
+    if call('ZRANGE', SCHEDULED .. s.queue, 0, 0)[1] == s.id then
+      wake(s.queue)
+    end
+  else
+    arrive(s.queue, s.id)
+  end
+end
+
+function settle.released(s)
+  local list = sub(s.token, -1) == '!' and SUSPECTS or READY
+  call('LPUSH', list .. s.queue, s.id)
+  come_back(s)
+  wake(s.queue)
+  count(s.queue, 'released', 1)
+end
+
+function settle.dead(s)
+  end_delivery(s.queue, s.id, s.token, s.kind, s.reason, s.detail, s.history, retention)
+end
+
+settle.discarded = settle.dead
+
+local function take_settlement()
+  local s = {kind = take(), queue = take(), id = take(), token = take(), window = take_number(),
+    fingerprint = take(), delay = take_number(), reason = take(), detail = take(), history = take(), postings = {}}
+  for position = 1, take_number() do
+    s.postings[position] = take_posting()
+  end
+  return s
+end
+
+for _ = 1, take_number() do
+  local queue, window, n = take(), take_number(), take_number()
+  settle_successes(queue, window, n)
+end
+for _ = 1, take_number() do
+  local s = take_settlement()
+  if call('HGET', FENCES, s.id) == s.token then
+    call('ZREM', LEASED .. s.queue, s.id)
+    settle[s.kind](s)
+    for _, posting in ipairs(s.postings) do
+      publish(posting)
+    end
+    answer(s.queue, true)
+  else
+    answer(s.queue, is_repeat(s.id, s.token, s.window, s.fingerprint))
+  end
+end
+write_arrivals()
+write_counts()
+return answers

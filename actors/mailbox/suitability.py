@@ -1,0 +1,136 @@
+"""Tells whether a server will keep what a mailbox entrusts to it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+import redis
+from redis.exceptions import NoPermissionError
+
+from ...messages.errors import UnsuitableServer
+from .scripts import named_errors
+
+OLDEST_REDIS = (7, 0)
+"""The first release whose scripts may settle when the server is full."""
+
+Facts = Mapping[str, Any]
+"""What a server tells of itself: the answers of INFO and CONFIG GET by name, as redis-py reads them."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something about a server that endangers deliveries."""
+
+    severity: Literal["refuse", "warn"]
+    """`refuse` when the mailbox would break its promises, `warn` when a crash might."""
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.mend}"
+
+
+class WarningLog(Protocol):
+    """The part of a structlog logger that is asked for here."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """Write one line."""
+        ...
+
+
+def ensure_suitable(client: "redis.Redis", log: WarningLog) -> None:
+    """Log each warning about a server once, and raise `UnsuitableServer` when it is to be refused.
+
+    Call it once for a server, not for each connection. Raises what `examine` raises as well.
+    """
+    findings = examine(client)
+    for finding in findings:
+        if finding.severity == "warn":
+            log.warning("server_not_ideal", what=finding.what, mend=finding.mend)
+    refusals = [str(finding) for finding in findings if finding.severity == "refuse"]
+    if refusals:
+        raise UnsuitableServer("\n".join(refusals))
+
+
+def examine(client: "redis.Redis") -> list[Finding]:
+    """All findings about a server, in one round trip; empty when it is as it should be.
+
+    Raises `MailboxUnavailable` when it cannot be reached, `MailboxRefused` for a wrong password.
+    """
+    info, config = _ask(client)
+    if info is None:
+        return [Finding("warn", "the server cannot be examined", "permit the INFO command to this user")]
+    findings = (_version(info), _role(info), _eviction(info), _persistence(info, config))
+    return [finding for finding in findings if finding is not None]
+
+
+def _ask(client: "redis.Redis") -> tuple[Facts | None, Facts | None]:
+    """What INFO and CONFIG GET say; None for what the server does not permit."""
+    with named_errors(), client.pipeline(transaction=False) as pipeline:
+        pipeline.info()
+        pipeline.config_get("appendfsync")
+        pipeline.config_get("save")
+        info, *config = pipeline.execute(raise_on_error=False)
+        if isinstance(info, Exception) and not isinstance(info, NoPermissionError):
+            raise info
+    is_config_told = not any(isinstance(answer, Exception) for answer in config)
+    return (
+        None if isinstance(info, Exception) else info,
+        {name: value for answer in config for name, value in answer.items()} if is_config_told else None,
+    )
+
+
+def _version(info: Facts) -> Finding | None:
+    # Valkey also gives a `redis_version`, that of the Redis it is compatible with.
+    version = str(info.get("redis_version", ""))
+    parts = version.split(".")[:2]
+    if not all(part.isdigit() for part in parts):
+        return Finding(
+            "warn", f"the server's version {version!r} cannot be read", "see that it is Redis 7.0 or Valkey"
+        )
+    if tuple(map(int, parts)) < OLDEST_REDIS:
+        return Finding(
+            "refuse", f"the server is Redis {version}, which is too old", "use Redis 7.0 or later, or Valkey"
+        )
+    return None
+
+
+def _role(info: Facts) -> Finding | None:
+    if info.get("redis_mode", info.get("server_mode")) == "sentinel":
+        return Finding(
+            "refuse", "the server is a Sentinel, which keeps no data", "connect to the primary it watches"
+        )
+    if info.get("role") == "slave":
+        primary = f"{info.get('master_host')}:{info.get('master_port')}"
+        return Finding(
+            "refuse", "the server is a replica, so it takes no writes", f"connect to its primary, {primary}"
+        )
+    return None
+
+
+def _eviction(info: Facts) -> Finding | None:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return None
+    mend = "set maxmemory-policy to noeviction"
+    if info.get("maxmemory", 0):
+        return Finding("refuse", f"the server would evict deliveries when it is full ({policy})", mend)
+    return Finding("warn", f"the server would evict deliveries ({policy}) if a maxmemory were set", mend)
+
+
+def _persistence(info: Facts, config: Facts | None) -> Finding | None:
+    if info.get("aof_enabled"):
+        if config is None or config.get("appendfsync") != "no":
+            return None
+        return Finding(
+            "warn",
+            "the server leaves it to the system when deliveries reach the disk (appendfsync no)",
+            "set appendfsync to everysec, or to always",
+        )
+    mend = "set appendonly to yes and appendfsync to everysec"
+    if config is None:
+        return Finding("warn", "the server keeps no append-only file, and tells nothing of snapshots", mend)
+    if config.get("save"):
+        return Finding(
+            "warn", "the server only takes snapshots: a crash loses what came after the last", mend
+        )
+    return Finding("warn", "the server keeps nothing on disk: a restart loses every delivery", mend)

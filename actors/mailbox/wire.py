@@ -1,0 +1,138 @@
+"""How postings and settlements become the arguments of scripts, and answers become values again."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
+from .mailbox import MIN_WINDOW_MS, Fetched, Posting, QueueInfo, Settlement
+from .scripts import Argument
+
+_history_decoder = msgspec.json.Decoder(History)
+
+
+def token_of(delivery: Delivery) -> str:
+    """What proves that a delivery is held: its fence, marked if it was handed out alone."""
+    return f"{delivery.fence}!" if delivery.alone else str(delivery.fence)
+
+
+def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -> None:
+    """Append one posting as the scripts read it; `again` when it may have been sent before."""
+    out += (
+        posting.event,
+        posting.fingerprint,
+        posting.body,
+        posting.delay_ms,
+        posting.due_at,
+        int(posting.fresh and not again),
+        len(posting.targets),
+    )
+    for target in posting.targets:
+        out += (target.queue, f"{target.actor}:{target.key}", max(target.window_ms, MIN_WINDOW_MS))
+
+
+def publish_arguments(
+    postings: Sequence[Posting], routes_version: int | None, *, again: bool
+) -> list[Argument]:
+    """The arguments of the publish script."""
+    out: list[Argument] = ["" if routes_version is None else routes_version, len(postings)]
+    for posting in postings:
+        put_posting(out, posting, again=again)
+    return out
+
+
+def settle_arguments(settlements: Sequence[Settlement], retention_ms: int) -> tuple[list[Argument], list[int]]:
+    """The arguments of the settle script, and the position of each answer's settlement.
+
+    Successes that publish nothing, nearly all there are, go in groups that the script settles together.
+    """
+    groups: dict[tuple[str, int], list[int]] = {}
+    others: list[int] = []
+    set_apart: set[str] = set()
+    for position, settlement in enumerate(settlements):
+        delivery = settlement.delivery
+        plain = settlement.outcome.kind is OutcomeKind.SUCCEEDED and not settlement.postings
+        if plain and not (set_apart and delivery.id in set_apart):
+            groups.setdefault((delivery.queue, settlement.window_ms), []).append(position)
+        else:
+            set_apart.add(delivery.id)
+            others.append(position)
+    out: list[Argument] = [retention_ms, len(groups)]
+    order: list[int] = []
+    for (queue, window_ms), positions in groups.items():
+        out += (queue, max(window_ms, MIN_WINDOW_MS), len(positions))
+        for position in positions:
+            delivery = settlements[position].delivery
+            out += (delivery.id, token_of(delivery), delivery.stored[:FINGERPRINT_SIZE])
+        order += positions
+    out.append(len(others))
+    for position in others:
+        _put_settlement(out, settlements[position])
+    return out, order + others
+
+
+def _put_settlement(out: list[Argument], settlement: Settlement) -> None:
+    delivery, outcome = settlement.delivery, settlement.outcome
+    history = delivery.history if settlement.history is None else settlement.history
+    out += (
+        outcome.kind.value,
+        delivery.queue,
+        delivery.id,
+        token_of(delivery),
+        max(settlement.window_ms, MIN_WINDOW_MS),
+        delivery.fingerprint,
+        outcome.delay_ms,
+        outcome.reason.value if outcome.reason else "",
+        outcome.detail or "",
+        msgspec.json.encode(history),
+        len(settlement.postings),
+    )
+    for posting in settlement.postings:
+        put_posting(out, posting)
+
+
+def renew_arguments(groups: Iterable[tuple[str, Sequence[Delivery]]], lease_ms: int) -> list[Argument]:
+    """The arguments of the renew script."""
+    body: list[Argument] = []
+    count = 0
+    for queue, deliveries in groups:
+        body += (queue, len(deliveries))
+        for delivery in deliveries:
+            body += (delivery.id, token_of(delivery))
+        count += 1
+    return [lease_ms, count, *body]
+
+
+def read_fetched(answer: list[Any], queue: str, monotonic: float, *, alone: bool) -> Fetched:
+    """The answer of the fetch script; `monotonic` is this machine's clock before it was asked."""
+    read_at, fence, waiting, suspects, next_in = answer[:5]
+    clock = ServerClock(read_at, monotonic)
+    entries = iter(answer[5:])
+    deliveries = [
+        Delivery(
+            identity.decode(),
+            queue,
+            fence,
+            stored,
+            clock,
+            _history_decoder.decode(history) if history else NO_HISTORY,
+            alone,
+        )
+        for identity, stored, history in zip(entries, entries, entries, strict=True)
+    ]
+    return Fetched(deliveries, waiting, suspects, None if next_in < 0 else next_in)
+
+
+def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
+    """Name and value of a flat list of both."""
+    entries = iter(flat)
+    return ((name.decode(), value) for name, value in zip(entries, entries, strict=True))
+
+
+def read_queue(answer: list[Any]) -> QueueInfo:
+    """One queue of the info script's answer."""
+    name, ready, leased, scheduled, suspects, counts = answer
+    known = set(QueueInfo.__struct_fields__)
+    did = {field: int(value) for field, value in pairs(counts) if field in known}
+    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, **did)

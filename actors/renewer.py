@@ -1,0 +1,77 @@
+"""The thread that renews the leases of what a worker holds, and tells the mailbox that it is there."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from ..messages.delivery import Delivery
+from ..messages.errors import MailboxError
+from .mailbox.mailbox import Mailbox
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.renewer")
+
+HEARTBEAT_SECONDS = 10.0
+CONFIRM_SECONDS = 3600.0
+
+
+class Renewer:
+    """Renews every third of a lease; a delivery that is no longer held is reported to `lost`."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        owner: str,
+        lease_ms: int,
+        held: Callable[[], Iterable[Delivery]],
+        lost: Callable[[Sequence[Delivery]], None],
+        confirm: Callable[[], None],
+    ) -> None:
+        self._mailbox = mailbox
+        self._owner = owner
+        self._lease_ms = lease_ms
+        self._held = held
+        self._lost = lost
+        self._confirm = confirm
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="callboard-renewer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and say that the worker leaves."""
+        self._stopping.set()
+        self._thread.join(5)
+        self._try("leave", lambda: self._mailbox.heartbeat(self._owner, leaving=True))
+
+    def _run(self) -> None:
+        third = self._lease_ms / 3000
+        beat_at = confirm_at = time.monotonic()
+        confirm_at += CONFIRM_SECONDS
+        while True:
+            now = time.monotonic()
+            self._try("renew", self._renew)
+            if now >= beat_at:
+                beat_at = now + HEARTBEAT_SECONDS
+                self._try("heartbeat", lambda: self._mailbox.heartbeat(self._owner))
+            if now >= confirm_at:
+                confirm_at = now + CONFIRM_SECONDS
+                self._try("confirm routes", self._confirm)
+            if self._stopping.wait(min(third, HEARTBEAT_SECONDS)):
+                return
+
+    def _renew(self) -> None:
+        held = list(self._held())
+        if held and (lost := self._mailbox.renew(held, self._lease_ms)):
+            self._lost(lost)
+
+    def _try(self, what: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except MailboxError as error:
+            # The next round tries again; a lease that ends meanwhile is taken over, as it must be.
+            logger.warning("the mailbox could not be told", what=what, error=str(error))

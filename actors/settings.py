@@ -1,0 +1,220 @@
+"""The settings of an app: given in code, by the environment or in callboard.toml."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import msgspec
+
+from ..messages.errors import ConfigurationError
+
+FILE = "callboard.toml"
+PREFIX = "CALLBOARD_"
+
+DEFAULTS: Mapping[str, str | None] = {
+    "url": None,
+    "home": ".callboard",
+    "workspace": "default",
+    "metrics": "127.0.0.1:9191",
+}
+"""Every setting by its name; in the environment it is in capitals, after `CALLBOARD_`."""
+
+SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"}
+"""The schemes of a URL that are understood, and what the client calls them."""
+
+TELLABLE = {"db", "protocol"}
+"""The options of a URL whose values may be shown."""
+
+WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+):(?P<port>[0-9]{1,5})")
+LARGEST_PORT = 65_535
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Where an app keeps its deliveries, and where it shows its metrics. Its repr shows no password."""
+
+    url: str | None
+    """The server's, as redis-py reads it; None for the embedded server."""
+    home: Path
+    """The directory of the embedded server, absolute."""
+    workspace: str
+    metrics: str | None
+    """`host:port` where workers serve their metrics; None for nowhere."""
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"Settings({told})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        told = {**msgspec.structs.asdict(self), "url": self.url and redact_url(self.url)}
+        return list(told.items())
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """One value, and where it was given."""
+
+    value: object
+    where: str
+
+
+def load_settings(
+    *,
+    url: str | None = None,
+    home: Path | str | None = None,
+    workspace: str | None = None,
+    metrics: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Settings:
+    """What is given here, else in the environment, else in callboard.toml, else the defaults.
+
+    `environ` is the process's by default. `directory` is where callboard.toml is looked for and what
+    a relative `home` starts from, the working directory by default. Raises `ConfigurationError`
+    with all faults at once.
+    """
+    faults: list[str] = []
+    here = (Path.cwd() if directory is None else directory).absolute()
+    given = {name: _Given(value, "default") for name, value in DEFAULTS.items()}
+    given |= _from_file(here / FILE, faults)
+    given |= _from_environment(os.environ if environ is None else environ, faults)
+    arguments = {"url": url, "home": home, "workspace": workspace, "metrics": metrics}
+    given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
+    settings = Settings(
+        url=_url(given["url"], faults),
+        home=_home(given["home"], here, faults),
+        workspace=_workspace(given["workspace"], faults),
+        metrics=_metrics(given["metrics"], faults),
+    )
+    if faults:
+        raise ConfigurationError(faults)
+    return settings
+
+
+def redact_url(url: str) -> str:
+    """The URL of a server, with nothing in it that could be a secret."""
+    scheme = url.partition(":")[0]
+    concealed = f"{scheme}://***" if scheme in SCHEMES else "***"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return concealed
+    # A password with a /, ? or # that was not percent-encoded reaches into the parts that follow.
+    if scheme not in SCHEMES or "@" in parts.path + parts.query or "#" in url:
+        return concealed
+    account, _, place = parts.netloc.rpartition("@")
+    user, has_password, _ = account.partition(":")
+    shown = (f"{user}:***@" if has_password else "***@") if account else ""
+    options = [f"{name}={value if name in TELLABLE else '***'}" for name, value in parse_qsl(parts.query)]
+    query = "?" + "&".join(options) if options else ""
+    return f"{scheme}://{shown}{place}{parts.path}{query}"
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
+    known = {f"{PREFIX}{name.upper()}": name for name in DEFAULTS}
+    ours = sorted(variable for variable in environ if variable.startswith(PREFIX))
+    faults += [_unknown(variable, known) for variable in ours if variable not in known]
+    return {known[name]: _Given(environ[name], name) for name in ours if name in known}
+
+
+def _from_file(path: Path, faults: list[str]) -> dict[str, _Given]:
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        faults.append(f"{path} cannot be read ({error.strerror}): mend it, or move it away")
+    except UnicodeDecodeError:
+        faults.append(f"{path} is not UTF-8: save it as such")
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{path} is not valid TOML: {error}")
+    else:
+        faults += [f"{path}: {_unknown(key, DEFAULTS)}" for key in table if key not in DEFAULTS]
+        return {key: _Given(value, f"{path}: {key}") for key, value in table.items() if key in DEFAULTS}
+    return {}
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    mend = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+    return f"{name} is not a setting: {mend}"
+
+
+def _url(given: _Given, faults: list[str]) -> str | None:
+    if given.value is None:
+        return None
+    url = _text(given, faults)
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        faults.append(
+            f"{given.where}: {redact_url(url)} cannot be read: percent-encode what is special in its password"
+        )
+        return None
+    fault = _url_fault(url, parts)
+    if fault is not None:
+        faults.append(f"{given.where}: {fault}")
+        return None
+    return SCHEMES[parts.scheme] + url[len(parts.scheme) :]
+
+
+def _url_fault(url: str, parts: SplitResult) -> str | None:
+    if parts.scheme not in SCHEMES:
+        return f"the URL of a server begins with {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+    if re.search(r"\s", url):
+        return f"{redact_url(url)} has blanks in it: remove them"
+    if "#" in url:
+        return f"{redact_url(url)} has a # in it: write %23 in a password"
+    if parts.scheme == "unix":
+        return None if parts.path else "a unix:// URL names a socket: unix:///run/valkey.sock"
+    if re.fullmatch(r"/?|/[0-9]+/?", parts.path) is None:
+        return f"{redact_url(url)} ends with something that is no database's number"
+    return None
+
+
+def _home(given: _Given, here: Path, faults: list[str]) -> Path:
+    text = str(given.value) if isinstance(given.value, Path) else _text(given, faults)
+    try:
+        return here / Path(text or ".").expanduser()
+    except RuntimeError:
+        faults.append(f"{given.where}: {text!r} names a home directory that is not known: write it out")
+        return here
+
+
+def _workspace(given: _Given, faults: list[str]) -> str:
+    text = _text(given, faults)
+    if text is not None and WORKSPACE.fullmatch(text) is None:
+        faults.append(
+            f"{given.where}: {text!r} is no name of a workspace: use up to 63 of a-z, 0-9, - and _, "
+            f"with a letter or digit first"
+        )
+    return text or ""
+
+
+def _metrics(given: _Given, faults: list[str]) -> str | None:
+    text = _text(given, faults)
+    if text is None or text == "none":
+        return None
+    found = ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > LARGEST_PORT:
+        faults.append(f'{given.where}: {text!r} is no address: write host:port, 127.0.0.1:9191, or "none"')
+    return text
+
+
+def _text(given: _Given, faults: list[str]) -> str | None:
+    """The value if it is a text with something in it; the value of a fault is not shown."""
+    if not isinstance(given.value, str):
+        faults.append(f"{given.where} is of the type {type(given.value).__name__}: write a text, in quotes")
+        return None
+    if not given.value:
+        faults.append(f"{given.where} is empty: give it a value, or remove it")
+        return None
+    return given.value

@@ -1,0 +1,109 @@
+"""The thread that makes outcomes durable, all that have gathered at once, so that no worker thread waits."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from ..messages.delivery import Delivery
+from ..messages.errors import MailboxError, MailboxRefused
+from .mailbox.mailbox import Mailbox, Settlement
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.settler")
+
+MOST_IN_A_GROUP = 1000
+_GATHER_SECONDS = 0.001
+_ENOUGH = 32
+_LONGEST_PAUSE = 1.0
+
+
+class Settler:
+    """Commits settlements in groups.
+
+    `busy` tells whether more settlements are about to come, so that waiting a millisecond for them
+    pays; `settled` is told which deliveries are no longer held, and which of them were fenced off.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        busy: Callable[[], bool],
+        settled: Callable[[Sequence[Delivery], Sequence[Delivery]], None],
+    ) -> None:
+        self._mailbox = mailbox
+        self._busy = busy
+        self._settled = settled
+        self._waiting: deque[Settlement] = deque()
+        self._wake = threading.Event()
+        self._awake = False
+        self._stop_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="callboard-settler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, settlement: Settlement) -> None:
+        """Hand a settlement over."""
+        self._waiting.append(settlement)
+        # Waking the thread for each of many thousands a second would cost more than settling does.
+        if not self._awake:
+            self._awake = True
+            self._wake.set()
+
+    def stop(self, seconds: float) -> int:
+        """Commit what has gathered, for at most `seconds`; how many settlements could not be written."""
+        self._stop_at = time.monotonic() + seconds
+        self._wake.set()
+        self._thread.join(seconds + 1)
+        return len(self._waiting)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                if len(self._waiting) < _ENOUGH and self._busy():
+                    time.sleep(_GATHER_SECONDS)
+                if not self._commit_group():
+                    return
+            self._awake = False
+            # One may have been put between the last look and the line above.
+            if self._waiting:
+                self._awake = True
+                self._wake.set()
+            elif self._stop_at is not None:
+                return
+
+    def _commit_group(self) -> bool:
+        """Commit one group, trying as long as the worker lives; False when it is time to stop."""
+        count = min(len(self._waiting), MOST_IN_A_GROUP)
+        group = [self._waiting.popleft() for _ in range(count)]
+        pause = 0.02
+        while True:
+            try:
+                self._commit(group)
+            except MailboxError as error:
+                logger.warning("settlements wait", count=len(group), error=str(error))
+                if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                    self._waiting.extendleft(reversed(group))
+                    return False
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return True
+
+    def _commit(self, group: Sequence[Settlement]) -> None:
+        """Settle a group; what the server refuses as a whole is tried one by one."""
+        try:
+            held = self._mailbox.settle(group)
+        except MailboxRefused:
+            if len(group) == 1:
+                raise
+            held = [self._mailbox.settle([settlement])[0] for settlement in group]
+        deliveries = [settlement.delivery for settlement in group]
+        fenced = [] if all(held) else [d for d, kept in zip(deliveries, held, strict=True) if not kept]
+        self._settled(deliveries, fenced)

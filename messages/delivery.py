@@ -1,0 +1,156 @@
+"""What a delivery is, and what an attempt at it can come to, as plain types."""
+
+import time
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+FINGERPRINT_SIZE = 16
+_ACCEPTED_END = FINGERPRINT_SIZE + 13
+HEADER_SIZE = _ACCEPTED_END + 13
+"""Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits of epoch ms each)."""
+
+
+class OutcomeKind(StrEnum):
+    """What an attempt came to."""
+
+    SUCCEEDED = "succeeded"
+    RETRIED = "retried"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+    DUPLICATE = "duplicate"
+    RELEASED = "released"
+
+
+class Reason(StrEnum):
+    """Why a delivery is dead or discarded: the same word in records, metrics, logs and filters."""
+
+    MAX_AGE = "max_age"
+    MAX_ATTEMPTS = "max_attempts"
+    BODY = "body"
+    REJECTED = "rejected"
+    POISON = "poison"
+    INVALID_BODY = "invalid_body"
+    UNKNOWN_CONTRACT = "unknown_contract"
+    UNKNOWN_ACTOR = "unknown_actor"
+    PAYLOAD_CONFLICT = "payload_conflict"
+    CANCELLED = "cancelled"
+    OPERATOR = "operator"
+
+
+class ErrorRecord(msgspec.Struct, frozen=True, gc=False):
+    """One error as records keep it."""
+
+    type: str
+    """The exception's class name."""
+    message: str
+    """The exception's text, cut to 500 characters."""
+    at: int
+    """When it happened, epoch milliseconds of the server's clock."""
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of the earlier attempts of a delivery."""
+
+    attempts: int = 0
+    """Attempts that were charged."""
+    crashes: int = 0
+    """Attempts that ran alone and whose worker was never heard of again."""
+    first_error: ErrorRecord | None = None
+    last_error: ErrorRecord | None = None
+
+
+NO_HISTORY = History()
+
+
+class Clock(Protocol):
+    """Tells the mailbox's time."""
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        ...
+
+
+class ServerClock(msgspec.Struct, frozen=True, gc=False):
+    """The server's clock as it was read once, carried on by this machine's monotonic one."""
+
+    read_at: int
+    """What the server's clock showed, epoch milliseconds."""
+    monotonic: float
+    """This machine's monotonic clock just before the server was asked, seconds."""
+
+    def now(self) -> int:
+        """The server's time now, epoch milliseconds; late by no more than the round trip took."""
+        return self.read_at + int((time.monotonic() - self.monotonic) * 1000)
+
+
+class Delivery(msgspec.Struct, eq=False):
+    """One event for one actor, leased to this worker for one attempt. Its repr shows no body."""
+
+    id: str
+    """`actor:key`, unique among the live deliveries of a workspace."""
+    queue: str
+    fence: int
+    """Grows with every lease of this delivery; whoever holds the latest may settle it."""
+    stored: bytes
+    """Header and body as the mailbox keeps them."""
+    clock: Clock
+    history: History = NO_HISTORY
+    alone: bool = False
+    """Handed out alone, because a worker that held it before was lost."""
+
+    @property
+    def actor(self) -> str:
+        """The name of the actor it is for."""
+        return self.id.partition(":")[0]
+
+    @property
+    def key(self) -> str:
+        """The dedup key."""
+        return self.id.partition(":")[2]
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, counted from 1."""
+        return self.history.attempts + 1
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 hexadecimal digits that tell one body from another."""
+        return self.stored[:FINGERPRINT_SIZE]
+
+    @property
+    def accepted_at(self) -> int:
+        """When the mailbox accepted it, epoch milliseconds of the server's clock."""
+        return int(self.stored[FINGERPRINT_SIZE:_ACCEPTED_END])
+
+    @property
+    def due_at(self) -> int:
+        """When it was first due, epoch milliseconds: later than `accepted_at` by the delay asked for."""
+        return int(self.stored[_ACCEPTED_END:HEADER_SIZE])
+
+    @property
+    def body(self) -> bytes:
+        """The envelope as it came in, not decoded."""
+        return self.stored[HEADER_SIZE:]
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self.actor} attempt={self.attempt} fence={self.fence} queue={self.queue}>"
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What an attempt came to, as the layers of the stack hand it outwards."""
+
+    kind: OutcomeKind
+    reason: Reason | None = None
+    """Set for `dead` and `discarded`."""
+    detail: str | None = None
+    """The words a handler gave with its signal, if any."""
+    error: ErrorRecord | None = None
+    delay_ms: int = 0
+    """For `retried`: how long to wait before the next attempt."""
+
+
+SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED)
+RELEASED = Outcome(OutcomeKind.RELEASED)

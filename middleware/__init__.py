@@ -1,0 +1,1 @@
+"""What guards a delivery: one layer a file, and the stack that orders them."""

@@ -1,0 +1,151 @@
+"""Whether and when a failed attempt is followed by another: a pure decision, and the layer that asks for it."""
+
+import random
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from ..messages.delivery import Outcome, OutcomeKind, Reason
+from ..messages.timing import duration_ms, read_after
+from .signals import RetryLater
+
+if TYPE_CHECKING:
+    from .attempt import Attempt
+
+Length = str | float | timedelta
+"""A length of time: "10s", "5 minutes", seconds, or a timedelta."""
+
+Exceptions = type[BaseException] | tuple[type[BaseException], ...]
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """When to try again. Make one with `exponential`, `every` or `never`."""
+
+    first_ms: int
+    """The wait after the first failure."""
+    factor: float
+    """Each further wait is this many times the one before."""
+    cap_ms: int
+    """No wait is longer."""
+    jitter: float
+    """The part of a wait that is drawn by chance, from 0 to 1, so that failures do not come back together."""
+    max_attempts: int | None
+    """Starts in all: 3 means two retries."""
+    give_up_after_ms: int | None
+    """The age of the event, without the delay it was published with, from which it is not tried again."""
+    on: Exceptions
+    never_on: Exceptions
+
+    @classmethod
+    def exponential(
+        cls,
+        *,
+        first: Length = "1s",
+        factor: float = 2.0,
+        cap: Length = "6m",
+        jitter: float = 0.5,
+        max_attempts: int | None = None,
+        give_up_after: Length | None = "14d",
+        on: Exceptions = Exception,
+        never_on: Exceptions = (),
+    ) -> Self:
+        """Wait longer after each failure, up to `cap`."""
+        if factor < 1 or not 0 <= jitter <= 1:
+            raise ValueError("factor must be at least 1, and jitter between 0 and 1")
+        if max_attempts is not None and max_attempts < 1:
+            raise ValueError("max_attempts counts all starts, so it is at least 1; Retry.never() tries once")
+        return cls(
+            duration_ms(first),
+            factor,
+            duration_ms(cap),
+            jitter,
+            max_attempts,
+            None if give_up_after is None else duration_ms(give_up_after),
+            on,
+            never_on,
+        )
+
+    @classmethod
+    def every(
+        cls,
+        wait: Length,
+        *,
+        max_attempts: int | None = None,
+        give_up_after: Length | None = "14d",
+        on: Exceptions = Exception,
+        never_on: Exceptions = (),
+    ) -> Self:
+        """Wait the same time after each failure."""
+        return cls.exponential(
+            first=wait,
+            factor=1.0,
+            cap=wait,
+            jitter=0.0,
+            max_attempts=max_attempts,
+            give_up_after=give_up_after,
+            on=on,
+            never_on=never_on,
+        )
+
+    @classmethod
+    def never(cls) -> Self:
+        """Try once."""
+        return cls.every(1, max_attempts=1, give_up_after=None)
+
+    def decide(
+        self,
+        *,
+        attempt: int,
+        age_ms: int,
+        error: BaseException,
+        chance: Callable[[], float],
+        asked_ms: int | None = None,
+    ) -> int | Reason:
+        """Milliseconds to wait after failed `attempt` (counted from 1), or the reason to give up.
+
+        `age_ms` is the event's age without its delay; `chance` draws from 0 to 1; `asked_ms` is
+        the wait a handler asked for.
+        """
+        if asked_ms is None and (not isinstance(error, self.on) or isinstance(error, self.never_on)):
+            return Reason.REJECTED
+        if self.max_attempts is not None and attempt >= self.max_attempts:
+            return Reason.MAX_ATTEMPTS
+        if self.give_up_after_ms is not None and age_ms >= self.give_up_after_ms:
+            return Reason.MAX_AGE
+        return self._wait_ms(attempt, chance) if asked_ms is None else asked_ms
+
+    def _wait_ms(self, attempt: int, chance: Callable[[], float]) -> int:
+        # A large exponent would overflow long before the cap matters.
+        wait = min(self.cap_ms, self.first_ms * self.factor ** min(attempt - 1, 64))
+        return max(1, round(wait * (1 - self.jitter * chance())))
+
+
+DEFAULT_RETRY = Retry.exponential()
+
+
+def retry(attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
+    """The layer: a failed attempt is retried as the actor's policy says, or dead with its reason."""
+    outcome = yield
+    if outcome.kind is not OutcomeKind.RETRIED or attempt.exception is None:
+        return outcome
+    delivery = attempt.delivery
+    now = delivery.clock.now()
+    decision = attempt.policy.retry.decide(
+        attempt=delivery.attempt,
+        age_ms=now - delivery.due_at,
+        error=attempt.exception,
+        chance=random.random,  # spreads load, guards nothing
+        asked_ms=_asked_ms(attempt.exception, now),
+    )
+    if isinstance(decision, Reason):
+        return Outcome(OutcomeKind.DEAD, decision, outcome.detail, outcome.error)
+    return Outcome(OutcomeKind.RETRIED, None, outcome.detail, outcome.error, decision)
+
+
+def _asked_ms(error: BaseException, now: int) -> int | None:
+    if not isinstance(error, RetryLater):
+        return None
+    after = read_after(error.after, now=datetime.fromtimestamp(now / 1000, UTC))
+    return after.delay_ms or max(1, after.due_at - now)

@@ -1,0 +1,34 @@
+"""What a handler raises to say what should become of its delivery.
+
+They are signals and no errors: nothing has gone wrong, the handler has decided. They derive from
+`Exception`, so that a handler's own `finally` and `with` blocks run as usual.
+"""
+
+from datetime import datetime, timedelta
+
+
+class Signal(Exception):  # noqa: N818 - a signal is no error
+    """The base of the signals; `detail` is kept in the record."""
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail
+        super().__init__(detail)
+
+
+class RetryLater(Signal):
+    """Try again after a time of the handler's choosing; counts as an attempt.
+
+    `after` takes what `publish(after=)` takes. The actor's limits of attempts and age still hold.
+    """
+
+    def __init__(self, after: str | float | datetime | timedelta, detail: str = "") -> None:
+        self.after = after
+        super().__init__(detail)
+
+
+class DiscardEvent(Signal):
+    """Drop the delivery; its record says so, with the words given."""
+
+
+class RejectEvent(Signal):
+    """Dead-letter the delivery now, without another attempt."""

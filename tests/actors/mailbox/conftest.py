@@ -1,0 +1,79 @@
+"""Over which mailboxes the conformance suite plays: memory in both kinds of time, Valkey and Redis."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Literal
+
+import pytest
+
+from callboard.actors.mailbox.redis import RedisMailbox
+from tests.actors.mailbox.conformance import MemoryStage, ServerStage, Stage, VirtualStage
+from tests.servers import Server, start_server
+
+_workspaces = count(1)
+
+
+def _start(kind: Literal["valkey", "redis"], factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start_server(kind, factory.mktemp(kind))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The Valkey of the embedded extra."""
+    yield from _start("valkey", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The distribution's redis-server."""
+    yield from _start("redis", tmp_path_factory)
+
+
+def _open_stage(url: str) -> ServerStage:
+    """A workspace of its own on a server."""
+    name = f"test-{os.getpid()}-{next(_workspaces)}"
+    return ServerStage(
+        url, lambda: RedisMailbox(url, workspace=name), lambda: RedisMailbox(url, workspace=f"{name}-other")
+    )
+
+
+@pytest.fixture
+def open_stage() -> Callable[[str], ServerStage]:
+    """Opens workspaces on a server, a new one each time."""
+    return _open_stage
+
+
+def _stage(kind: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    stage: Stage
+    if kind == "virtual":
+        stage = VirtualStage()
+    elif kind == "memory":
+        stage = MemoryStage()
+    else:
+        server: Server = request.getfixturevalue(kind)
+        stage = _open_stage(server.url)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(params=["virtual", "memory", "valkey", "redis_server"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Every mailbox, each with an empty workspace; memory in virtual and in real time."""
+    yield from _stage(request.param, request)
+
+
+@pytest.fixture(params=["memory", "valkey", "redis_server"])
+def live_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """The same in real time only, for what happens while a thread waits."""
+    yield from _stage(request.param, request)
+
+
+@pytest.fixture
+def virtual_stage() -> Iterator[VirtualStage]:
+    """Memory in virtual time, for what takes minutes or days."""
+    stage = VirtualStage()
+    yield stage
+    stage.close()

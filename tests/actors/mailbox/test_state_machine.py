@@ -1,0 +1,246 @@
+"""Memory as the model, and the servers checked against it: the same steps must give the same answers.
+
+Time cannot pass alike in both, so no step depends on a precise moment: delays are none or never over,
+leases are long or run out at once.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from callboard.actors.mailbox.mailbox import (
+    MAX_CRASHES,
+    EndedRecord,
+    Fetched,
+    Posting,
+    Settlement,
+    Subscription,
+)
+from callboard.messages.delivery import Delivery, Outcome, OutcomeKind
+from tests.actors.mailbox.conformance import (
+    DEAD,
+    DISCARDED,
+    DUPLICATE,
+    LONG,
+    RELEASED,
+    SUCCEEDED,
+    WORKER,
+    Stage,
+    VirtualStage,
+    check_conservation,
+    posting,
+    queue_of,
+    retried,
+    settlement,
+    target,
+)
+
+QUEUE_OF = {"receipt": "orders", "audit": "orders", "stock": "stock"}
+FINAL = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE, OutcomeKind.DEAD, OutcomeKind.DISCARDED}
+COMPLETED = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE}
+
+Pair = tuple[Delivery, Delivery]
+"""A delivery as the model handed it out, and as the subject did."""
+
+queues = st.sampled_from(["orders", "stock"])
+outcomes = st.sampled_from(
+    [SUCCEEDED, SUCCEEDED, DUPLICATE, DEAD, DISCARDED, RELEASED, retried(), retried(LONG)]
+)
+targets = st.builds(
+    lambda actor, key: target(key, actor=actor, queue=QUEUE_OF[actor]),
+    st.sampled_from(sorted(QUEUE_OF)),
+    st.sampled_from(["1", "2", "3"]),
+)
+postings = st.builds(
+    lambda whom, body, delay_ms: posting(*whom, body=body, delay_ms=delay_ms),
+    st.lists(targets, min_size=1, max_size=3, unique_by=lambda each: (each.actor, each.key)),
+    st.sampled_from([b"x", b"x", b"x", b"y"]),
+    st.sampled_from([0, 0, 0, LONG]),
+)
+choices = st.integers(0, 1000)
+"""Which of the deliveries at hand, counted round and round."""
+
+
+class Mailboxes(RuleBasedStateMachine):
+    """Does everything to both mailboxes, and compares what they answer."""
+
+    def __init__(self, subject: Stage) -> None:
+        super().__init__()
+        self.model: Stage = VirtualStage()
+        self.subject = subject
+        self.held: list[Pair] = []
+        self.settled: list[tuple[Settlement, Settlement]] = []
+        self.completed: set[str] = set()
+
+    @rule(event=st.lists(postings, min_size=1, max_size=3))
+    def publish(self, event: list[Posting]) -> None:
+        assert self.subject.mailbox.publish(event) == self.model.mailbox.publish(event)
+
+    @rule(queue=queues, limit=st.integers(0, 4))
+    def fetch(self, queue: str, limit: int) -> None:
+        self._fetch(queue, limit)
+
+    @rule(queue=queues)
+    def fetch_alone(self, queue: str) -> None:
+        self._fetch(queue, 1, alone=True)
+
+    @rule(queue=queues)
+    def fetch_and_crash(self, queue: str) -> None:
+        self._fetch(queue, 1, lease_ms=1)
+        self._let_leases_end()
+
+    @rule(queue=queues, times=st.integers(1, MAX_CRASHES))
+    def fetch_alone_and_crash(self, queue: str, times: int) -> None:
+        for _ in range(times):
+            self._fetch(queue, 1, lease_ms=1, alone=True)
+            self._let_leases_end()
+
+    @precondition(lambda self: self.held)
+    @rule(choice=choices)
+    def let_a_lease_end(self, choice: int) -> None:
+        self._renew([self._held(choice)], 1)
+        self._let_leases_end()
+
+    @precondition(lambda self: self.held)
+    @rule(some=st.lists(choices, min_size=1, max_size=3))
+    def renew(self, some: list[int]) -> None:
+        self._renew([self._held(choice) for choice in some], LONG)
+
+    @precondition(lambda self: self.held)
+    @rule(
+        some=st.lists(st.tuples(choices, outcomes), min_size=1, max_size=4),
+        publishing=st.lists(postings, max_size=1),
+    )
+    def settle(self, some: list[tuple[int, Outcome]], publishing: list[Posting]) -> None:
+        group = []
+        for choice, outcome in some:
+            if self.held:
+                pair = self._held(choice)
+                self.held.remove(pair)
+                out = publishing if outcome.kind in COMPLETED else []
+                group.append((settlement(pair[0], outcome, *out), settlement(pair[1], outcome, *out)))
+        for (mine, theirs), held in zip(group, self._settle(group), strict=True):
+            if held:
+                self._note(mine)
+                self.settled.append((mine, theirs))
+
+    @precondition(lambda self: self.settled)
+    @rule(some=st.lists(choices, min_size=1, max_size=3))
+    def settle_again(self, some: list[int]) -> None:
+        group = [self.settled[choice % len(self.settled)] for choice in some]
+        assert all(self._settle(group))
+
+    @rule(queue=queues)
+    def purge(self, queue: str) -> None:
+        assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
+        self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
+
+    @rule(actor=st.sampled_from(sorted(QUEUE_OF)), order=st.integers(0, 1), window_ms=st.sampled_from([1, 2]))
+    def register(self, actor: str, order: int, window_ms: int) -> None:
+        subscription = Subscription(actor, QUEUE_OF[actor], {"order.placed": window_ms}, order=order)
+        changes = []
+        for mailbox in (self.model.mailbox, self.subject.mailbox):
+            before = mailbox.routes()
+            mailbox.register([subscription])
+            after = mailbox.routes()
+            changes.append((after.version > before.version, after.subscriptions))
+        assert changes[0] == changes[1]
+
+    @invariant()
+    def both_show_the_same_state_and_lose_nothing(self) -> None:
+        model, subject = self.model.mailbox.info(), self.subject.mailbox.info()
+        check_conservation(model)
+        check_conservation(subject)
+        for queue in set(QUEUE_OF.values()):
+            assert queue_of(subject, queue) == queue_of(model, queue)
+
+    def teardown(self) -> None:
+        for queue in set(QUEUE_OF.values()):
+            mine, theirs = (_endings(each.mailbox.ended(queue, 1000)) for each in (self.model, self.subject))
+            assert mine == theirs
+        self.model.close()
+        self.subject.close()
+
+    def _held(self, choice: int) -> Pair:
+        return self.held[choice % len(self.held)]
+
+    def _fetch(self, queue: str, limit: int, *, lease_ms: int = LONG, alone: bool = False) -> None:
+        mine, theirs = (
+            each.mailbox.fetch(queue, limit, owner=WORKER, lease_ms=lease_ms, alone=alone)
+            for each in (self.model, self.subject)
+        )
+        assert _handed_out(theirs) == _handed_out(mine)
+        leased = {delivery.id for delivery in mine.deliveries}
+        assert not leased & self.completed
+        self.held += zip(mine.deliveries, theirs.deliveries, strict=True)
+        # A repeated settlement is known until its delivery is leased again, and that is all it takes.
+        self.settled = [
+            pair
+            for pair in self.settled
+            if pair[0].outcome.kind in FINAL or pair[0].delivery.id not in leased
+        ]
+
+    def _let_leases_end(self) -> None:
+        self.model.let_pass(2)
+        self.subject.let_pass(2)
+
+    def _renew(self, pairs: list[Pair], lease_ms: int) -> None:
+        mine = self.model.mailbox.renew([pair[0] for pair in pairs], lease_ms)
+        theirs = self.subject.mailbox.renew([pair[1] for pair in pairs], lease_ms)
+        assert sorted(each.id for each in theirs) == sorted(each.id for each in mine)
+
+    def _settle(self, group: list[tuple[Settlement, Settlement]]) -> list[bool]:
+        mine = self.model.mailbox.settle([pair[0] for pair in group])
+        theirs = self.subject.mailbox.settle([pair[1] for pair in group])
+        assert theirs == mine
+        return mine
+
+    def _note(self, done: Settlement) -> None:
+        if done.outcome.kind in COMPLETED:
+            # Invariant I3; no window ends while a test runs.
+            assert done.delivery.id not in self.completed
+            self.completed.add(done.delivery.id)
+
+
+def _handed_out(fetched: Fetched) -> tuple[object, ...]:
+    deliveries = [
+        (each.id, each.attempt, each.history, each.alone, bytes(each.body)) for each in fetched.deliveries
+    ]
+    return deliveries, fetched.waiting, fetched.suspects, fetched.next_in_ms is None
+
+
+def _endings(records: list[EndedRecord]) -> list[tuple[object, ...]]:
+    return sorted((each.id.partition("#")[0], each.kind, each.reason, repr(each.history)) for each in records)
+
+
+@pytest.mark.parametrize("server", ["valkey", "redis_server"])
+def test_a_server_answers_as_memory_does(
+    server: str, request: pytest.FixtureRequest, open_stage: Callable[[str], Stage]
+) -> None:
+    url = request.getfixturevalue(server).url
+
+    class AgainstServer(Mailboxes):
+        def __init__(self) -> None:
+            super().__init__(open_stage(url))
+
+    run_state_machine_as_test(
+        AgainstServer,
+        settings=settings(
+            max_examples=int(os.environ.get("STATE_MACHINE_EXAMPLES", "50")),
+            stateful_step_count=40,
+            deadline=None,
+            derandomize="CI" in os.environ,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
 def check_name(name: str, what: str) -> str:
-    """The name itself; raises `InvalidActor` unless it begins with a letter and goes on with letters, digits, `_.-`."""
+    """The name itself; raises `InvalidActor` unless it is letters, digits and `_.-`, a letter first."""
     if not _NAME.fullmatch(name):
         raise InvalidActor(
             f"{what} {name!r}: a name begins with a letter or underscore and has up to 100 letters, "
@@ -87,8 +87,12 @@ class EventActor(dramatiq.Actor[..., Any]):
         """Events are published, not sent: raises `InvalidEvent` saying how."""
         del kwargs, options
         if len(args) == 1 and isinstance(args[0], Event):
-            raise InvalidEvent(f"{self.actor_name} is reached by app.publish(event): its routes are by contract")
-        raise InvalidEvent(f"{self.actor_name} handles events: publish one it subscribes to with app.publish()")
+            raise InvalidEvent(
+                f"{self.actor_name} is reached by app.publish(event): its routes are by contract"
+            )
+        raise InvalidEvent(
+            f"{self.actor_name} handles events: publish one it subscribes to with app.publish()"
+        )
 
 
 def is_async(fn: Callable[..., Any]) -> bool:

@@ -11,9 +11,9 @@ import structlog
 from dramatiq.middleware import Middleware
 
 from ..messages.catalog import Catalog, Upcaster
+from ..messages.contract import Kind
 from ..messages.errors import ConfigurationError, InvalidActor, PublishError
 from ..messages.event import Event, contract_of
-from ..messages.contract import Kind
 from ..middleware.attempt import Policy
 from ..middleware.retry import DEFAULT_RETRY, Retry
 from ..middleware.stack import Handler, Stack, default_layers
@@ -21,7 +21,8 @@ from .actor import EventActor, check_name, invocation, is_async
 from .broker import CallboardBroker
 from .mailbox.mailbox import Mailbox, Subscription
 from .mailbox.opening import open_mailbox
-from .publisher import Prepared, Publisher, Receipt, When
+from .prepared import Prepared
+from .publisher import Publisher, Receipt, When
 from .resources import Factory, Resources
 from .routes import Routes
 from .settings import load_settings
@@ -114,7 +115,6 @@ class Callboard:
     def actor(
         self,
         fn: Callable[..., Any] | None = None,
-        /,
         *,
         name: str | None = None,
         queue: str = "default",
@@ -131,7 +131,9 @@ class Callboard:
         namespace = dict(frame.f_back.f_locals) if frame and frame.f_back else {}
 
         def declare(fn: Callable[..., Any]) -> EventActor:
-            return self._declare(fn, namespace, name or fn.__name__, queue, priority, retry)
+            return self._declare(
+                fn, namespace, name=name or fn.__name__, queue=queue, priority=priority, retry=retry
+            )
 
         return declare if fn is None else declare(fn)
 
@@ -268,6 +270,7 @@ class Callboard:
         self,
         fn: Callable[..., Any],
         namespace: dict[str, Any],
+        *,
         name: str,
         queue: str,
         priority: int,

@@ -89,9 +89,10 @@ class CallboardBroker(dramatiq.Broker):
                 f"actor {actor.actor_name!r}: a name cannot hold a colon; give it another with actor_name="
             )
         super().declare_actor(actor)
-        if isinstance(actor.fn, Guarded):
-            self._guarded[actor.actor_name] = actor.fn
-            if actor.fn.is_async:
+        fn: object = actor.fn
+        if isinstance(fn, Guarded):
+            self._guarded[actor.actor_name] = fn
+            if fn.is_async:
                 self._async_queues.add(actor.queue_name)
 
     def declare_queue(self, queue_name: str) -> None:
@@ -114,7 +115,12 @@ class CallboardBroker(dramatiq.Broker):
             message.actor_name, message.queue_name, f"{message.message_id}.{uuid7().hex[-12:]}", MIN_WINDOW_MS
         )
         posting = Posting(
-            "dramatiq.message", message.encode(), _PLAIN_FINGERPRINT, (target,), max(0, delay or 0), fresh=True
+            "dramatiq.message",
+            message.encode(),
+            _PLAIN_FINGERPRINT,
+            (target,),
+            max(0, delay or 0),
+            fresh=True,
         )
         try:
             self.mailbox.publish([posting])

@@ -2,8 +2,17 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..messages.delivery import Delivery
+from ..middleware.stack import Guarded
+
+
+class Waiting(NamedTuple):
+    """A delivery and what will run it; None when no actor here has its name."""
+
+    delivery: Delivery
+    guarded: Guarded | None
 
 
 class Buffer:
@@ -14,18 +23,18 @@ class Buffer:
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[Delivery]] = {}
-        self._order: tuple[deque[Delivery], ...] = ()
+        self._lanes: dict[int, deque[Waiting]] = {}
+        self._order: tuple[deque[Waiting], ...] = ()
 
-    def add(self, delivery: Delivery, priority: int) -> None:
+    def add(self, waiting: Waiting, priority: int) -> None:
         """Put a delivery behind those of its priority."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = deque()
             self._order = tuple(self._lanes[key] for key in sorted(self._lanes))
-        lane.append(delivery)
+        lane.append(waiting)
 
-    def take(self) -> Delivery | None:
+    def take(self) -> Waiting | None:
         """The next delivery, or None if there is none."""
         for lane in self._order:
             try:
@@ -37,8 +46,8 @@ class Buffer:
     def clear(self) -> Sequence[Delivery]:
         """Take all that is left, in order."""
         taken: list[Delivery] = []
-        while (delivery := self.take()) is not None:
-            taken.append(delivery)
+        while (waiting := self.take()) is not None:
+            taken.append(waiting.delivery)
         return taken
 
     def __len__(self) -> int:

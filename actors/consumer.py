@@ -12,7 +12,7 @@ from dramatiq.broker import Consumer, MessageProxy
 
 from ..messages.delivery import SUCCEEDED, Delivery, ErrorRecord, Outcome, OutcomeKind, Reason
 from ..messages.errors import MailboxError
-from .buffer import Buffer
+from .buffer import Buffer, Waiting
 from .mailbox.mailbox import Settlement
 from .prefetch import Prefetch
 from .ticket import Ticket
@@ -25,8 +25,9 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.consumer"
 _TURN_SECONDS = 0.005
 """How long a thread drains one queue while another queue may have something for it."""
 
-_IDLE_SECONDS = 5.0
-"""How long a consumer trusts its wake-up before it looks into the mailbox all the same."""
+_IDLE_SECONDS = 15.0
+"""How long a consumer trusts its wake-up before it looks into the mailbox all the same; no longer than
+a lease, so that one which another worker took after the last look is seen before it ends."""
 
 _STUCK_SECONDS = 0.25
 """How long a buffer may stand while every thread is busy, before it is given back for others."""
@@ -56,7 +57,7 @@ class CallboardConsumer(Consumer):
         self._timeout = timeout_ms / 1000
         self._messages: deque[PlainMessage] = deque()
         self._messages_out = 0
-        self._tickets_out = 0
+        self._tickets: set[Ticket] = set()
         self._taken = 0
         self._low = 0
         self._prefetch = Prefetch(time.monotonic())
@@ -71,9 +72,10 @@ class CallboardConsumer(Consumer):
         while (left := deadline - time.monotonic()) > 0:
             if self._messages:
                 return self._messages.popleft()
-            if self._tickets_out < min(self.worker.threads, len(self.buffer)):
-                self._tickets_out += 1
-                return Ticket(self)
+            if self._wants_a_thread():
+                ticket = Ticket(self)
+                self._tickets.add(ticket)
+                return ticket
             if self.worker.stopping:
                 self.signal.wait(min(left, 0.05))
                 return None
@@ -87,15 +89,17 @@ class CallboardConsumer(Consumer):
                 self.signal.wait(min(left, self._pause))
         return None
 
-    def drain(self) -> None:
+    def drain(self, ticket: Ticket) -> None:
         """Run deliveries from the buffer, one at a time, until there are none or it is another's turn."""
         worker, buffer = self.worker, self.buffer
         turn_ends = time.monotonic() + _TURN_SECONDS
-        while not worker.stopping and (delivery := buffer.take()) is not None:
+        while not worker.stopping and (waiting := buffer.take()) is not None:
             self._taken += 1
             if len(buffer) <= self._low and not self.signal.is_set():
                 self.signal.set()
-            worker.perform(delivery)
+            ticket.in_handler = True
+            worker.perform(*waiting)
+            ticket.in_handler = False
             if len(worker.consumers) > 1 and time.monotonic() > turn_ends:
                 return
 
@@ -103,8 +107,8 @@ class CallboardConsumer(Consumer):
         """A ticket has come back, or a plain message is done."""
         if isinstance(message, PlainMessage):
             self._settle_plain(message, SUCCEEDED)
-        else:
-            self._tickets_out -= 1
+        elif isinstance(message, Ticket):
+            self._tickets.discard(message)
             self.signal.set()
 
     def nack(self, message: MessageProxy) -> None:
@@ -162,9 +166,16 @@ class CallboardConsumer(Consumer):
         elif not fetched.deliveries and not fetched.waiting:
             self._idle(fetched.next_in_ms, seconds)
 
+    def _wants_a_thread(self) -> bool:
+        """Whether another thread could take something that the ones at it will not take soon."""
+        waiting = len(self.buffer)
+        if not waiting or len(self._tickets) >= self.worker.threads:
+            return False
+        return sum(not ticket.in_handler for ticket in self._tickets) < waiting
+
     def _room(self, now: float) -> int:
         worker = self.worker
-        busy = sum(c._tickets_out + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
+        busy = sum(len(c._tickets) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
         ahead = self._prefetch.look(now, self._taken)
         waiting = len(self.buffer) + len(self._messages)
         room = max(0, worker.threads - busy) + ahead - waiting
@@ -186,7 +197,9 @@ class CallboardConsumer(Consumer):
         if len(self.buffer):
             self.signal.wait(min(seconds, 0.1))
             return
-        trusted = _IDLE_SECONDS if next_in_ms is None else min(_IDLE_SECONDS, next_in_ms / 1000)
+        trusted = min(_IDLE_SECONDS, self.worker.lease_ms / 1000)
+        if next_in_ms is not None:
+            trusted = min(trusted, next_in_ms / 1000)
         self._trusted_until = time.monotonic() + trusted
 
     def _refill_alone(self, seconds: float) -> None:
@@ -213,14 +226,15 @@ class CallboardConsumer(Consumer):
         worker.held.update(deliveries)
         for_loop: list[Delivery] = []
         for delivery in deliveries:
-            actor = worker.broker.actors.get(delivery.actor)
-            guarded = worker.broker.guarded(delivery.actor)
+            name = delivery.actor
+            guarded = worker.broker.guarded(name)
             if guarded is not None and guarded.is_async:
                 for_loop.append(delivery)
-            elif actor is None or guarded is not None:
-                self.buffer.add(delivery, 0 if actor is None else actor.priority)
-            else:
+            elif guarded is None and name in worker.broker.actors:
                 self._accept_plain(delivery)
+            else:
+                priority = 0 if guarded is None else worker.broker.actors[name].priority
+                self.buffer.add(Waiting(delivery, guarded), priority)
         self._low = len(self.buffer) // 2
         if for_loop:
             self._taken += len(for_loop)
@@ -232,7 +246,7 @@ class CallboardConsumer(Consumer):
         except dramatiq.DecodeError as error:
             outcome = Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
             self.worker.settler.put(Settlement(delivery, outcome))
-            logger.error("dead: not a message of dramatiq", actor=delivery.actor, queue=self.queue)
+            logger.warning("dead: not a message of dramatiq", actor=delivery.actor, queue=self.queue)
             return
         self._messages.append(PlainMessage(message, delivery))
         self._messages_out += 1

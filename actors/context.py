@@ -56,7 +56,7 @@ class Context:
 
     @property
     def fence(self) -> int:
-        """Grows with every attempt: hand it to a store that refuses smaller ones, and a late worker does no harm."""
+        """Grows with every attempt: a store that refuses smaller ones is safe from late workers."""
         return self._attempt.delivery.fence
 
     @property

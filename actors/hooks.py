@@ -93,4 +93,6 @@ class EventHooks:
                 if hook == "before_process_message":
                     raise
             except Exception:
-                self._broker.logger.critical("Unexpected failure in %s of %r.", hook, middleware, exc_info=True)
+                self._broker.logger.critical(
+                    "Unexpected failure in %s of %r.", hook, middleware, exc_info=True
+                )

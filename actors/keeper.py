@@ -31,6 +31,9 @@ LAST_WORDS = 30.0
 SHORT_LIFE = 5.0
 """A server that lived fewer seconds than this has failed."""
 
+LISTENS_WITHIN = 15.0
+"""Seconds a server may take to make its socket."""
+
 MOST_FAILURES = 5
 """Failures in a row after which the keeper gives up; the next user tries anew."""
 
@@ -51,28 +54,47 @@ def main(home: str, address: str, lifeline: int, command: list[str]) -> int:
         return _complain("a server without a keeper is there and does not end: end it, and try again")
     os.set_inheritable(serving, True)
     users = os.open(f"{home}/users.lock", os.O_RDWR)
-    status = _keep(users, command)
+    status = _keep(users, keeping, home, address, command)
     # Users wait for their lock alone: when it becomes free, the others must be already.
     os.close(serving)
     os.close(keeping)
     return status
 
 
-def _keep(users: int, command: list[str]) -> int:
+def _keep(users: int, keeping: int, home: str, address: str, command: list[str]) -> int:
     failures = 0
     while failures < MOST_FAILURES:
         born = time.monotonic()
+        _remove(address)
         server = _start(command)
-        while _is_alive(server):
-            if _try_lock(users):
-                _end(server)
-                return 0
-            time.sleep(GLANCE)
-        if _try_lock(users):
+        if _watch(server, users, keeping, home, address):
             return 0
         failures = failures + 1 if time.monotonic() - born < SHORT_LIFE else 0
         time.sleep(GLANCE * (2**failures - 1))
     return _complain(f"the server failed {MOST_FAILURES} times in a row")
+
+
+def _watch(server: int, users: int, keeping: int, home: str, address: str) -> bool:
+    """Wait for the end of the server; whether it was the last, and not to be started again."""
+    has_listened = False
+    give_up_at = time.monotonic() + LISTENS_WITHIN
+    while _is_alive(server):
+        if not _is_at(keeping, f"{home}/keeper.lock"):
+            # The directory was deleted. Ending as usual, the server would remove the socket of one
+            # that came after it at the same place.
+            _kill(server)
+            return True
+        if _try_lock(users):
+            _end(server)
+            return True
+        listens = os.path.exists(address)  # noqa: PTH110 - pathlib would make starting slower
+        if not listens and (has_listened or time.monotonic() > give_up_at):
+            # The socket was deleted, so nobody can find this server any more.
+            _end(server)
+            return False
+        has_listened = listens
+        time.sleep(GLANCE if listens else GLANCE / 20)
+    return not _is_at(keeping, f"{home}/keeper.lock") or _try_lock(users)
 
 
 def _start(command: list[str]) -> int:
@@ -105,6 +127,10 @@ def _end(server: int) -> None:
         if not _is_alive(server):
             return
         time.sleep(GLANCE / 10)
+    _kill(server)
+
+
+def _kill(server: int) -> None:
     os.kill(server, signal.SIGKILL)
     os.waitpid(server, 0)
 
@@ -139,6 +165,22 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Whether an open file is the one at a path, which may have been deleted and made anew."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 - see above
+    except FileNotFoundError:
+        return False
+
+
+def _remove(address: str) -> None:
+    """Remove the socket that a server left behind when it was killed."""
+    try:
+        os.unlink(address)  # noqa: PTH108 - see above
+    except FileNotFoundError:
+        return
 
 
 def _complain(fault: str) -> int:

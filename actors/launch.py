@@ -101,6 +101,8 @@ def launch(home: Path, address: Path, patience: float) -> None:
             elif not is_kept and keeper is not None and keeper.has_ended():
                 break
             time.sleep(GLANCE)
+    if pulse(address) is Pulse.SILENT:
+        raise EmbeddedServerError(f"the server in {home} is there but does not answer: try again later")
     said = log.read_bytes()[written:].decode("utf-8", "replace")[-LAST_WORDS:].strip()
     raise EmbeddedServerError(f"the server in {home} does not come up; {log} says:\n{said}")
 

@@ -1,7 +1,8 @@
 """The way in: an event becomes bytes, finds its routes, and is posted to the mailbox."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 import structlog
@@ -19,7 +20,9 @@ from ..messages.errors import (
 )
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
 from ..messages.timing import read_after
+from .chunks import chunks, one_ahead
 from .mailbox.mailbox import Mailbox, Posting, Target, Verdict
+from .prepared import Prepared
 from .routes import Routes
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.publisher")
@@ -27,14 +30,8 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.publisher
 When = str | float | datetime | timedelta
 """When an event is due: a wait or a moment; see `callboard.messages.timing.read_after`."""
 
-CHUNK = 500
-"""Events posted in one call."""
 
-CHUNK_BYTES = 1_000_000
-"""Bytes of bodies in one call, for a server does one thing at a time."""
-
-
-class DeliveryReceipt(msgspec.Struct, frozen=True):
+class DeliveryReceipt(msgspec.Struct, frozen=True, gc=False):
     """One delivery that a publish made, or found."""
 
     actor: str
@@ -42,29 +39,13 @@ class DeliveryReceipt(msgspec.Struct, frozen=True):
     """A delivery with the same key waits, runs, or was completed within its window."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What became of a published event."""
 
     id: str
     """The event's id. A duplicate's event was accepted earlier, under another."""
     deliveries: tuple[DeliveryReceipt, ...]
     """One for each actor that subscribes, in the order of definition."""
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """An event checked and encoded, not yet routed."""
-
-    id: str
-    name: str
-    kind: Kind
-    body: bytes
-    fingerprint: bytes
-    key: str
-    own_key: bool
-    """The key is the event's id, made just now: nobody else can have used it."""
-    delay_ms: int
-    due_at: int
-    required: bool
 
 
 class Publisher:
@@ -141,7 +122,7 @@ class Publisher:
         )
 
     def publish(self, prepared: Prepared) -> Receipt:
-        """Post one event; raises a `PublishError` when it is refused and a `MailboxError` when it may not be in."""
+        """Post one event; a `PublishError` says it was refused, a `MailboxError` that it may not be in."""
         result = self._post([prepared])[0]
         if isinstance(result, PublishError):
             raise result
@@ -149,51 +130,62 @@ class Publisher:
 
     def publish_many(self, events: Iterable[Prepared | PublishError]) -> list[Receipt]:
         """Post events in chunks; all are tried before `ManyRefused` tells which were refused."""
-        receipts: dict[int, Receipt] = {}
+        receipts: list[Receipt] = []
         refused: dict[int, PublishError] = {}
-        for position, result in enumerate(self._results(events)):
+        accepted: list[int] = []
+        for position, result in enumerate(one_ahead(self._post, chunks(events))):
             if isinstance(result, PublishError):
                 refused[position] = result
             else:
-                receipts[position] = result
+                receipts.append(result)
+                accepted.append(position)
         if refused:
-            raise ManyRefused(receipts, refused)
-        return list(receipts.values())
+            raise ManyRefused(dict(zip(accepted, receipts, strict=True)), refused)
+        return receipts
 
-    def _results(self, events: Iterable[Prepared | PublishError]) -> Iterable[Receipt | PublishError]:
-        chunk: list[Prepared | PublishError] = []
-        size = 0
-        for event in events:
-            chunk.append(event)
-            size += len(event.body) if isinstance(event, Prepared) else 0
-            if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
-                yield from self._post(chunk)
-                chunk, size = [], 0
-        if chunk:
-            yield from self._post(chunk)
-
-    def _post(self, chunk: list[Prepared | PublishError] | list[Prepared]) -> list[Receipt | PublishError]:
+    def _post(self, chunk: Sequence[Prepared | PublishError]) -> list[Receipt | PublishError]:
         mailbox = self._mailbox()
         version = self._routes.version(mailbox)
         while True:
-            results: list[Receipt | PublishError | None] = [None] * len(chunk)
-            sent: list[tuple[int, Prepared, Posting]] = []
-            for position, event in enumerate(chunk):
-                try:
-                    if isinstance(event, PublishError):
-                        raise event
-                    sent.append((position, event, self.routed(event)))
-                except PublishError as error:
-                    results[position] = error
             try:
-                verdicts = mailbox.publish([posting for *_, posting in sent], version) if sent else []
+                return self._try_to_post(chunk, mailbox, version)
             except StaleRoutes:
                 self._routes.load(mailbox)
                 version = self._routes.version(mailbox)
-                continue
-            for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
-                results[position] = _result(event, posting, verdict)
-            return [result for result in results if result is not None]
+
+    def _try_to_post(
+        self, chunk: Sequence[Prepared | PublishError], mailbox: Mailbox, version: int
+    ) -> list[Receipt | PublishError]:
+        results: list[Receipt | PublishError] = []
+        sent: list[tuple[int, Prepared, Posting]] = []
+        for position, event in enumerate(chunk):
+            if isinstance(event, Prepared):
+                try:
+                    sent.append((position, event, self.routed(event)))
+                except PublishError as error:
+                    results.append(error)
+                    continue
+                results.append(_UNANSWERED)
+            else:
+                results.append(event)
+        verdicts = mailbox.publish([posting for *_, posting in sent], version) if sent else []
+        for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
+            results[position] = self._result(event, posting, verdict)
+        return results
+
+    def _result(
+        self, event: Prepared, posting: Posting, verdicts: Sequence[Verdict]
+    ) -> Receipt | PublishError:
+        if Verdict.CONFLICT in verdicts:
+            return _conflict(event, posting, verdicts)
+        return Receipt(
+            event.id,
+            tuple(
+                # A duplicate of a key made just now can only be this very call, whose first reply was lost.
+                _delivery_receipt(target.actor, verdict is Verdict.DUPLICATE and not event.own_key)
+                for target, verdict in zip(posting.targets, verdicts, strict=True)
+            ),
+        )
 
     def _unrouted(self, prepared: Prepared) -> None:
         if prepared.required or prepared.kind is Kind.COMMAND:
@@ -205,22 +197,19 @@ class Publisher:
         logger.warning("nobody subscribes", event_name=prepared.name, event_id=prepared.id)
 
 
-def _result(event: Prepared, posting: Posting, verdicts: list[Verdict]) -> Receipt | PublishError:
-    if Verdict.CONFLICT in verdicts:
-        actors = ", ".join(
-            target.actor
-            for target, verdict in zip(posting.targets, verdicts, strict=True)
-            if verdict is Verdict.CONFLICT
-        )
-        return PayloadConflict(
-            f"{event.name}: its dedup key is known to {actors} with another body (payload_conflict): use "
-            "another key for what is another event"
-        )
-    # A duplicate of a key made just now can only be this very call, whose first reply was lost.
-    return Receipt(
-        event.id,
-        tuple(
-            DeliveryReceipt(target.actor, verdict is Verdict.DUPLICATE and not event.own_key)
-            for target, verdict in zip(posting.targets, verdicts, strict=True)
-        ),
+_delivery_receipt = lru_cache(1024)(DeliveryReceipt)
+"""Receipts are values, and there are few different ones."""
+
+_UNANSWERED = Receipt("", ())
+
+
+def _conflict(event: Prepared, posting: Posting, verdicts: Sequence[Verdict]) -> PayloadConflict:
+    actors = ", ".join(
+        target.actor
+        for target, verdict in zip(posting.targets, verdicts, strict=True)
+        if verdict is Verdict.CONFLICT
+    )
+    return PayloadConflict(
+        f"{event.name}: its dedup key is known to {actors} with another body (payload_conflict): use "
+        "another key for what is another event"
     )

@@ -108,6 +108,8 @@ def redact_url(url: str) -> str:
     if scheme not in SCHEMES or "@" in parts.path + parts.query or "#" in url:
         return concealed
     account, _, place = parts.netloc.rpartition("@")
+    if place and parts.hostname is None:
+        return concealed
     user, has_password, _ = account.partition(":")
     shown = (f"{user}:***@" if has_password else "***@") if account else ""
     options = [f"{name}={value if name in TELLABLE else '***'}" for name, value in parse_qsl(parts.query)]
@@ -118,7 +120,7 @@ def redact_url(url: str) -> str:
 def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
     known = {f"{PREFIX}{name.upper()}": name for name in DEFAULTS}
     ours = sorted(variable for variable in environ if variable.startswith(PREFIX))
-    faults += [_unknown(variable, known) for variable in ours if variable not in known]
+    faults += [_unknown(variable, known, PREFIX) for variable in ours if variable not in known]
     return {known[name]: _Given(environ[name], name) for name in ours if name in known}
 
 
@@ -139,9 +141,11 @@ def _from_file(path: Path, faults: list[str]) -> dict[str, _Given]:
     return {}
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
-    nearest = get_close_matches(name, known, n=1)
-    mend = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+def _unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
+    # What all names begin with would make them all alike.
+    ends = [other.removeprefix(prefix) for other in known]
+    nearest = get_close_matches(name.removeprefix(prefix), ends, n=1)
+    mend = f"did you mean {prefix}{nearest[0]}?" if nearest else f"there are {', '.join(known)}"
     return f"{name} is not a setting: {mend}"
 
 
@@ -174,7 +178,10 @@ def _url_fault(url: str, parts: SplitResult) -> str | None:
     if "#" in url:
         return f"{redact_url(url)} has a # in it: write %23 in a password"
     if parts.scheme == "unix":
-        return None if parts.path else "a unix:// URL names a socket: unix:///run/valkey.sock"
+        is_whole = parts.path not in {"", "/"} and not parts.hostname
+        return None if is_whole else "a unix:// URL has three slashes and a path: unix:///run/valkey.sock"
+    if parts.netloc and parts.hostname is None:
+        return f"{redact_url(url)} names no host: write redis://host:6379"
     if re.fullmatch(r"/?|/[0-9]+/?", parts.path) is None:
         return f"{redact_url(url)} ends with something that is no database's number"
     return None

@@ -34,7 +34,9 @@ def read_signature(fn: Callable[..., Any], namespace: dict[str, Any] | None = No
     try:
         hints = get_type_hints(fn, localns=namespace)
     except Exception as error:
-        raise InvalidActor(f"{name}: an annotation cannot be resolved ({error}): import what it names") from error
+        raise InvalidActor(
+            f"{name}: an annotation cannot be resolved ({error}): import what it names"
+        ) from error
     parameters = list(inspect.signature(fn).parameters.values())
     if not parameters:
         raise InvalidActor(f"{name} takes no event: {_HOW}")
@@ -66,11 +68,11 @@ def _unusable(parameter: inspect.Parameter, hints: dict[str, Any]) -> str | None
 
 def _events_of(name: str, annotation: Any) -> tuple[type[Event], ...]:
     if get_origin(annotation) is list:
-        raise InvalidActor(f"{name}: handlers of batches (list[...]) do not exist yet; take one event at a time")
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = get_args(annotation)
-    else:
-        members = (annotation,)
+        raise InvalidActor(
+            f"{name}: handlers of batches (list[...]) do not exist yet; take one event at a time"
+        )
+    is_union = get_origin(annotation) in (Union, types.UnionType)
+    members = get_args(annotation) if is_union else (annotation,)
     faults = []
     for member in members:
         try:

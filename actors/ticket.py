@@ -1,6 +1,6 @@
 """What dramatiq's worker threads are handed in place of messages: leave to drain a consumer's buffer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dramatiq
 from dramatiq.broker import MessageProxy
@@ -20,8 +20,17 @@ class Ticket(MessageProxy):
     """
 
     def __init__(self, consumer: "CallboardConsumer") -> None:
+        self.in_handler = False
+        """Whether its thread is in a handler now, and so may not come back for the buffer soon."""
         super().__init__(
-            dramatiq.Message(queue_name=consumer.queue, actor_name=DRAIN, args=(consumer,), kwargs={}, options={})
+            dramatiq.Message(
+                queue_name=consumer.queue,
+                actor_name=DRAIN,
+                args=(consumer, self),
+                kwargs={},
+                options={},
+                message_id="ticket",  # made without drawing a random one
+            )
         )
 
     def __str__(self) -> str:
@@ -33,7 +42,7 @@ class DrainActor:
 
     actor_name = DRAIN
     priority = 0
-    options: dict[str, Any] = {}
+    options: ClassVar[dict[str, Any]] = {}
 
-    def __call__(self, consumer: "CallboardConsumer") -> None:
-        consumer.drain()
+    def __call__(self, consumer: "CallboardConsumer", ticket: Ticket) -> None:
+        consumer.drain(ticket)

@@ -73,19 +73,23 @@ class WorkerProcess:
         unwritten = self.settler.stop(seconds)
         self.renewer.stop()
         if unwritten:
-            logger.error("settlements could not be written; their deliveries will start again", count=unwritten)
+            logger.error(
+                "settlements could not be written; their deliveries will start again", count=unwritten
+            )
 
-    def perform(self, delivery: Delivery) -> None:
+    def perform(self, delivery: Delivery, guarded: Guarded | None) -> None:
         """Run one attempt at a delivery on this thread and hand over its outcome."""
-        guarded = self.broker.guarded(delivery.actor)
         if guarded is None:
             self._settle_unknown(delivery)
             return
         attempt = Attempt(delivery, guarded.policy)
         try:
-            outcome = self.broker.hooks.around(delivery, lambda: guarded.perform(attempt)) \
-                if self.broker.hooks.any else guarded.perform(attempt)
-        except BaseException as error:  # noqa: BLE001 - a layer's fault must not strand the delivery
+            outcome = (
+                self.broker.hooks.around(delivery, lambda: guarded.perform(attempt))
+                if self.broker.hooks.any
+                else guarded.perform(attempt)
+            )
+        except BaseException as error:
             logger.exception("a layer failed", actor=guarded.policy.actor)
             outcome = failure(attempt, error)
         self.settle(attempt, guarded, outcome)
@@ -176,4 +180,3 @@ def log_outcome(attempt: Attempt, outcome: Outcome) -> None:
         retry_in_ms=outcome.delay_ms or None,
         event_id=attempt.envelope.id if hasattr(attempt, "envelope") else None,
     )
-

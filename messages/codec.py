@@ -110,7 +110,7 @@ def _encode_data(event: Event, contract: Contract) -> bytes:
         raise InvalidEvent(f"{event.__qualname__} is a class: publish an instance of it")
     shape = shape_of(contract.cls)
     try:
-        data = _encoder.encode(event)
+        data = _ordered(event)
         fault = _data_fault(event, data, shape)
         if fault is None:
             shape.decode(data)
@@ -118,6 +118,14 @@ def _encode_data(event: Event, contract: Contract) -> bytes:
     except Exception as error:  # noqa: BLE001 - a field may hold anything, a __post_init__ raise anything
         fault = fault_of(error)
     raise InvalidEvent(f"{contract.name} v{contract.version}: {fault}")
+
+
+def _ordered(event: Event) -> bytes:
+    try:
+        return _encoder.encode(event)
+    except TypeError:
+        # Keys that are not text cannot be put in order until they are: a slower way, for those alone.
+        return _encoder.encode(msgspec.to_builtins(event, str_keys=True, order="deterministic"))
 
 
 def _encode_envelope(envelope: Envelope) -> bytes:

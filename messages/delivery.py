@@ -9,7 +9,7 @@ import msgspec
 FINGERPRINT_SIZE = 16
 _ACCEPTED_END = FINGERPRINT_SIZE + 13
 HEADER_SIZE = _ACCEPTED_END + 13
-"""Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits of epoch ms each)."""
+"""Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits each)."""
 
 
 class OutcomeKind(StrEnum):

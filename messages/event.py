@@ -47,7 +47,6 @@ def _invalid(label: str, faults: list[str]) -> InvalidContract:
     return InvalidContract([f"{label}: {fault}" for fault in faults])
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class EventMeta(msgspec.StructMeta):
     """Takes a contract's class keywords and hands msgspec's own on to it."""
 
@@ -93,6 +92,7 @@ class EventMeta(msgspec.StructMeta):
         return cls
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Event(msgspec.Struct, frozen=True, metaclass=EventMeta, abstract=True):
     """The base of all contracts: subclass it with a name, and annotate the fields.
 

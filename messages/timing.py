@@ -105,6 +105,8 @@ def read_after(value: str | float | datetime | timedelta, *, now: datetime | Non
     match value:
         case bool():
             raise InvalidAfter(f"`after` cannot be {value}; pass milliseconds, or {_AFTER_FORMS}")
+        case float() if not math.isfinite(value):
+            raise InvalidAfter(f"`after` must be a finite number of milliseconds, but is {value}")
         case int() | float():
             return _after_number(value, now)
         case timedelta():
@@ -120,8 +122,6 @@ def read_after(value: str | float | datetime | timedelta, *, now: datetime | Non
 
 
 def _after_number(value: float, now: datetime | None) -> After:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidAfter(f"`after` must be a finite number of milliseconds, but is {value}")
     if value <= MAX_AFTER_MS:
         return _wait(math.ceil(value), value)
     return _until(math.ceil(value), value, now)
@@ -225,5 +225,7 @@ def _duration_forms(name: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 200:  # noqa: PLR2004 - Python refuses to print huge ones
+        return f"a number of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - a line's worth

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is followed by another: a pure decision, and the layer that asks for it."""
+"""Whether and when a failed attempt is followed by another: a pure decision, and its layer."""
 
 import random
 from collections.abc import Callable, Generator

@@ -7,7 +7,7 @@ They are signals and no errors: nothing has gone wrong, the handler has decided.
 from datetime import datetime, timedelta
 
 
-class Signal(Exception):  # noqa: N818 - a signal is no error
+class Signal(Exception):
     """The base of the signals; `detail` is kept in the record."""
 
     def __init__(self, detail: str = "") -> None:

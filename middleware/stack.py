@@ -77,9 +77,7 @@ class Guarded:
                 outcome = failure(attempt, error)
         return _leave(entered, outcome) if entered else outcome
 
-    def _enter(
-        self, attempt: Attempt, entered: list[Generator[None, Outcome, Outcome]]
-    ) -> Outcome | None:
+    def _enter(self, attempt: Attempt, entered: list[Generator[None, Outcome, Outcome]]) -> Outcome | None:
         """Run the layers up to the handler; an outcome if one of them answered by itself."""
         for layer in self._layers:
             generator = layer(attempt)
@@ -100,7 +98,7 @@ def _leave(entered: list[Generator[None, Outcome, Outcome]], outcome: Outcome) -
             outcome = answer.value
         else:
             generator.close()
-            raise RuntimeError(f"the layer {generator.__name__} yields twice: a layer yields once")
+            raise RuntimeError(f"the layer {generator!r} yields twice: a layer yields once")
     return outcome
 
 
@@ -124,6 +122,6 @@ class Stack(dramatiq.Middleware):
     def after_declare_actor(self, broker: dramatiq.Broker, actor: dramatiq.Actor[..., Any]) -> None:
         """Replace the actor's function by the guarded one."""
         del broker
-        if isinstance(actor.fn, Handler):
-            actor.fn = Guarded(actor.fn, self.layers)
-
+        fn: object = actor.fn
+        if isinstance(fn, Handler):
+            actor.fn = Guarded(fn, self.layers)  # type: ignore[assignment]  # run by Callboard's drain, not called

@@ -52,7 +52,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """How long the completion of an earlier delivery of the same identity makes this one a duplicate."""
 
 
-class Posting(msgspec.Struct, frozen=True):
+class Posting(msgspec.Struct, frozen=True, gc=False):
     """One event on its way in: its bytes and whom they are for."""
 
     event: str
@@ -94,7 +94,7 @@ class Fetched(msgspec.Struct):
     """Until the next schedule or lease of the queue runs out; None if there is none."""
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """An outcome to be made durable, with what the handler published."""
 
     delivery: Delivery

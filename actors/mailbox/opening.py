@@ -11,7 +11,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.mailbox")
 
 
 def open_mailbox(settings: Settings) -> RedisMailbox:
-    """The mailbox of a workspace; raises `UnsuitableServer`, `MailboxUnavailable` or `EmbeddedServerError`."""
+    """The mailbox of a workspace; raises `UnsuitableServer` or `MailboxUnavailable`."""
     if settings.url is not None:
         mailbox = RedisMailbox(settings.url, settings.workspace)
     else:

@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import redis
@@ -29,6 +29,7 @@ from .mailbox import (
     WorkerInfo,
 )
 from .scripts import Argument, Script, named_errors
+from .wakeups import WakeUps
 from .wire import pairs, publish_arguments, read_fetched, read_queue, renew_arguments, settle_arguments
 
 ROUTE_LASTS_MS = 7 * 24 * 3_600_000
@@ -41,7 +42,12 @@ MOST_AT_ONCE = 2000
 """Deliveries in one call of a script, so that nobody else waits long for the server."""
 
 _script = cache(Script)
-_verdicts = {verdict.value.encode(): verdict for verdict in Verdict}
+_letters = {ord(verdict.value[0]): verdict for verdict in Verdict}
+
+
+@lru_cache(1024)
+def _verdicts(letters: bytes) -> tuple[Verdict, ...]:
+    return tuple(_letters[letter] for letter in letters)
 
 
 class RedisMailbox:
@@ -69,7 +75,7 @@ class RedisMailbox:
         self._closed = threading.Event()
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
-        self._waiter = _connect(url, socket_timeout + 5)
+        self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """See `Mailbox.publish`."""
@@ -78,10 +84,11 @@ class RedisMailbox:
         )
         if answer == -1:
             raise StaleRoutes("the routes have changed: load them and publish again")
-        return [[_verdicts[verdict] for verdict in verdicts] for verdicts in answer]
+        return [list(_verdicts(letters)) for letters in answer]
 
     def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
         """See `Mailbox.fetch`."""
+        self._wake_ups.leave(queue_key(self._root, "WAKE", queue))
         asked_at = time.monotonic()
         answer = self._run(
             "fetch",
@@ -121,8 +128,7 @@ class RedisMailbox:
         """See `Mailbox.wait`."""
         self._check_open()
         with self._reviving(), named_errors():
-            # A timeout of 0 would block for ever.
-            return self._waiter.blpop([queue_key(self._root, "WAKE", queue)], max(seconds, 0.001)) is not None
+            return self._wake_ups.wait(queue_key(self._root, "WAKE", queue), seconds)
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         """See `Mailbox.register`."""
@@ -157,7 +163,9 @@ class RedisMailbox:
         """See `Mailbox.ended`."""
         self._check_open()
         with self._reviving(), named_errors():
-            names = self.client.zrevrange(queue_key(self._root, "ENDED_IN", queue), 0, limit - 1)
+            names = cast(
+                "list[bytes]", self.client.zrevrange(queue_key(self._root, "ENDED_IN", queue), 0, limit - 1)
+            )
             pipeline = self.client.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(f"{self._root}{OF_OTHERS['ENDED']}{name.decode()}")
@@ -174,8 +182,8 @@ class RedisMailbox:
     def close(self) -> None:
         """See `Mailbox.close`."""
         self._closed.set()
+        self._wake_ups.close()
         self.client.close()
-        self._waiter.close()
 
     def _server_name(self) -> str:
         with named_errors():
@@ -224,7 +232,7 @@ class _Reviving:
             self._revive()
 
 
-def _connect(url: str, socket_timeout: float) -> "redis.Redis[bytes]":
+def _connect(url: str, socket_timeout: float) -> redis.Redis:
     return redis.Redis.from_url(
         url,
         socket_timeout=socket_timeout,

@@ -42,7 +42,9 @@ def publish_arguments(
     return out
 
 
-def settle_arguments(settlements: Sequence[Settlement], retention_ms: int) -> tuple[list[Argument], list[int]]:
+def settle_arguments(
+    settlements: Sequence[Settlement], retention_ms: int
+) -> tuple[list[Argument], list[int]]:
     """The arguments of the settle script, and the position of each answer's settlement.
 
     Successes that publish nothing, nearly all there are, go in groups that the script settles together.

@@ -26,6 +26,14 @@ FLAGS = {"publish": "", "register": "", "info": "flags=no-writes"}
 
 ALLOWED_WHEN_FULL = "flags=allow-oom"
 
+PARTS = {
+    "publish": ("base", "done", "arriving"),
+    "fetch": ("base", "ending"),
+    "settle": ("base", "done", "ending", "arriving"),
+    "purge": ("base", "ending"),
+}
+"""What goes before a script, and no more: the server runs through all of it at each call."""
+
 
 @contextmanager
 def named_errors() -> Iterator[None]:
@@ -46,16 +54,14 @@ class Script:
     def __init__(self, name: str) -> None:
         here = files(__package__)
         parts = [f"#!lua {FLAGS.get(name, ALLOWED_WHEN_FULL)}".rstrip(), lua_names()]
-        parts += [(here / f"{part}.lua").read_text("utf-8") for part in ("common", name)]
+        parts += [(here / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, ("base",)), name)]
         self.text = "\n".join(parts)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: "redis.Redis[Any]", root: str, arguments: list[Argument]) -> Any:
+    def run(self, client: redis.Redis, root: str, arguments: list[Argument]) -> Any:
         """Run it on the workspace of `root`; raises `MailboxUnavailable` or `MailboxRefused`."""
         with named_errors():
             try:
                 return client.execute_command("EVALSHA", self.digest, 1, root, *arguments)
             except NoScriptError:
                 return client.execute_command("EVAL", self.text, 1, root, *arguments)
-
-

@@ -1,6 +1,6 @@
 -- Store each posting for all of its targets or for none.
 -- ARGV: the publisher's version of the routes or '', number of postings, postings.
--- Answers a list of verdicts for each posting, or -1 when the routes have changed.
+-- Answers the letters of its verdicts for each posting, or -1 when the routes have changed.
 
 local known = take()
 if known ~= '' and known ~= (call('GET', VERSION) or '0') then

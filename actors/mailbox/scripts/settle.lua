@@ -15,16 +15,28 @@ local function answer(queue, held)
   end
 end
 
--- The reply to a settlement may have been lost: the same one again must be known.
-local function is_repeat(id, token, window, fingerprint)
-  if call('HGET', FENCES, id) == 'r' .. token then
-    return true
-  end
-  if call('EXISTS', ENDED .. id .. '#' .. fence_of(token)) == 1 then
-    return true
-  end
+-- The reply to a settlement may have been lost: the same one again must be known, each by what it left.
+local function is_repeated_success(id, token, window, fingerprint)
   return recall(id, window) == mark_of(fingerprint, token)
 end
+
+local was_settled = {}
+
+function was_settled.succeeded(s)
+  return is_repeated_success(s.id, s.token, s.window, s.fingerprint)
+end
+
+function was_settled.retried(s)
+  return call('HGET', FENCES, s.id) == 'r' .. s.token
+end
+
+function was_settled.dead(s)
+  return call('HGET', ENDED .. s.id .. '#' .. fence_of(s.token), 'reason') == s.reason
+end
+
+was_settled.duplicate = was_settled.succeeded
+was_settled.released = was_settled.retried
+was_settled.discarded = was_settled.dead
 
 local function settle_successes(queue, window, n)
   local ids, tokens, fingerprints = {}, {}, {}
@@ -40,13 +52,15 @@ local function settle_successes(queue, window, n)
       gone[#gone + 1] = id
       answer(queue, true)
     else
-      answer(queue, is_repeat(id, tokens[position], window, fingerprints[position]))
+      answer(queue, is_repeated_success(id, tokens[position], window, fingerprints[position]))
     end
   end
   if #gone > 0 then
     call('HDEL', BODIES, unpack(gone))
     call('HDEL', FENCES, unpack(gone))
-    call('HDEL', HISTORY, unpack(gone))
+    if call('EXISTS', HISTORY) == 1 then
+      call('HDEL', HISTORY, unpack(gone))
+    end
     call('ZREM', LEASED .. queue, unpack(gone))
     count(queue, 'succeeded', #gone)
   end
@@ -112,12 +126,14 @@ for _ = 1, take_number() do
   if call('HGET', FENCES, s.id) == s.token then
     call('ZREM', LEASED .. s.queue, s.id)
     settle[s.kind](s)
-    for _, posting in ipairs(s.postings) do
-      publish(posting)
+    if s.kind == 'succeeded' or s.kind == 'duplicate' then
+      for _, posting in ipairs(s.postings) do
+        publish(posting)
+      end
     end
     answer(s.queue, true)
   else
-    answer(s.queue, is_repeat(s.id, s.token, s.window, s.fingerprint))
+    answer(s.queue, was_settled[s.kind](s))
   end
 end
 write_arrivals()

@@ -55,8 +55,10 @@ def _stage(kind: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
     else:
         server: Server = request.getfixturevalue(kind)
         stage = _open_stage(server.url)
-    yield stage
-    stage.close()
+    try:
+        yield stage
+    finally:
+        stage.close()
 
 
 @pytest.fixture(params=["virtual", "memory", "valkey", "redis_server"])

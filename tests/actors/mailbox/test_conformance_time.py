@@ -1,4 +1,4 @@
-"""Schedules, waiting, routes and workers: what every mailbox does as time passes."""
+"""Schedules, and waiting for them: what every mailbox does as time passes."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import Mailbox, Verdict
+from callboard.actors.mailbox.mailbox import Verdict
 from tests.actors.mailbox.conformance import (
     BRIEF,
     DEADLINE,
@@ -23,18 +23,20 @@ from tests.actors.mailbox.conformance import (
 
 
 @contextmanager
-def waiting(mailbox: Mailbox, seconds: float = 4.0) -> Iterator[list[bool]]:
+def waiting(stage: Stage, seconds: float = 60.0) -> Iterator[list[bool]]:
     """A thread that waits for something in the queue; its answer is there when the block ends."""
     answers: list[bool] = []
     begun = threading.Event()
 
     def wait() -> None:
         begun.set()
-        answers.append(mailbox.wait("orders", seconds))
+        answers.append(stage.mailbox.wait("orders", seconds))
 
     thread = threading.Thread(target=wait)
     thread.start()
     assert begun.wait(DEADLINE)
+    # By then it blocks, most likely; if it does not yet, it must notice what happened before.
+    stage.let_pass(BRIEF)
     yield answers
     thread.join(DEADLINE)
     assert not thread.is_alive()
@@ -110,13 +112,13 @@ def test_what_was_left_behind_by_a_fetch_is_noticed(stage: Stage) -> None:
 
 
 def test_a_publish_wakes_who_waits(live_stage: Stage) -> None:
-    with waiting(live_stage.mailbox) as woken:
+    with waiting(live_stage) as woken:
         live_stage.publish()
     assert woken == [True]
 
 
 def test_a_publish_to_another_queue_does_not_wake(live_stage: Stage) -> None:
-    with waiting(live_stage.mailbox, 0.2) as woken:
+    with waiting(live_stage, 0.2) as woken:
         live_stage.publish(posting(target(queue="stock")))
     assert woken == [False]
 
@@ -125,7 +127,7 @@ def test_a_retry_at_once_wakes_who_waits(live_stage: Stage) -> None:
     live_stage.publish()
     live_stage.mailbox.wait("orders", 0.05)
     delivery = live_stage.take()
-    with waiting(live_stage.mailbox) as woken:
+    with waiting(live_stage) as woken:
         live_stage.settle(settlement(delivery, retried()))
     assert woken == [True]
 
@@ -133,7 +135,7 @@ def test_a_retry_at_once_wakes_who_waits(live_stage: Stage) -> None:
 def test_what_a_success_publishes_wakes_who_waits(live_stage: Stage) -> None:
     live_stage.publish(posting(target(queue="stock")))
     (delivery,) = live_stage.fetch(queue="stock").deliveries
-    with waiting(live_stage.mailbox) as woken:
+    with waiting(live_stage) as woken:
         live_stage.settle(settlement(delivery, SUCCEEDED, posting(target("B-1"))))
     assert woken == [True]
 
@@ -145,13 +147,13 @@ def test_what_is_given_back_wakes_who_waits(live_stage: Stage, alone: bool) -> N
         live_stage.lose()
     delivery = live_stage.take(alone=alone)
     live_stage.mailbox.wait("orders", 0.05)
-    with waiting(live_stage.mailbox) as woken:
+    with waiting(live_stage) as woken:
         live_stage.settle(settlement(delivery, RELEASED))
     assert woken == [True]
 
 
 def test_a_worker_that_waits_learns_of_a_schedule_made_meanwhile(live_stage: Stage) -> None:
-    with waiting(live_stage.mailbox) as woken:
+    with waiting(live_stage) as woken:
         live_stage.publish(posting(delay_ms=BRIEF))
     assert woken == [True]
     assert live_stage.take_when_due().key == "A-1"

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -59,13 +60,13 @@ outcomes = st.sampled_from(
 targets = st.builds(
     lambda actor, key: target(key, actor=actor, queue=QUEUE_OF[actor]),
     st.sampled_from(sorted(QUEUE_OF)),
-    st.sampled_from(["1", "2", "3"]),
+    st.sampled_from(["1", "2", "3", "4"]),
 )
 postings = st.builds(
     lambda whom, body, delay_ms: posting(*whom, body=body, delay_ms=delay_ms),
     st.lists(targets, min_size=1, max_size=3, unique_by=lambda each: (each.actor, each.key)),
     st.sampled_from([b"x", b"x", b"x", b"y"]),
-    st.sampled_from([0, 0, 0, LONG]),
+    st.sampled_from([0, 0, 0, 0, 0, LONG]),
 )
 choices = st.integers(0, 1000)
 """Which of the deliveries at hand, counted round and round."""
@@ -82,17 +83,22 @@ class Mailboxes(RuleBasedStateMachine):
         self.settled: list[tuple[Settlement, Settlement]] = []
         self.completed: set[str] = set()
 
-    @rule(event=st.lists(postings, min_size=1, max_size=3))
-    def publish(self, event: list[Posting]) -> None:
-        assert self.subject.mailbox.publish(event) == self.model.mailbox.publish(event)
+    @initialize(some=st.lists(postings, min_size=3, max_size=6))
+    def begin_with_some(self, some: list[Posting]) -> None:
+        self.publish(some)
 
-    @rule(queue=queues, limit=st.integers(0, 4))
-    def fetch(self, queue: str, limit: int) -> None:
-        self._fetch(queue, limit)
+    @rule(some=st.lists(postings, min_size=1, max_size=3))
+    def publish(self, some: list[Posting]) -> None:
+        assert self.subject.mailbox.publish(some) == self.model.mailbox.publish(some)
 
-    @rule(queue=queues)
-    def fetch_alone(self, queue: str) -> None:
-        self._fetch(queue, 1, alone=True)
+    @rule(queue=queues, limit=st.integers(0, 4), alone=st.booleans())
+    def fetch(self, queue: str, limit: int, alone: bool) -> None:
+        self._fetch(queue, max(limit, 1) if alone else limit, alone=alone)
+
+    @rule(queue=queues, kinds=st.lists(outcomes, min_size=3, max_size=3), alone=st.booleans())
+    def fetch_and_settle(self, queue: str, kinds: list[Outcome], alone: bool) -> None:
+        pairs = self._fetch(queue, len(kinds), alone=alone)
+        self._settle_held(list(zip(pairs, kinds, strict=False)), [])
 
     @rule(queue=queues)
     def fetch_and_crash(self, queue: str) -> None:
@@ -100,7 +106,7 @@ class Mailboxes(RuleBasedStateMachine):
         self._let_leases_end()
 
     @rule(queue=queues, times=st.integers(1, MAX_CRASHES))
-    def fetch_alone_and_crash(self, queue: str, times: int) -> None:
+    def crash_alone(self, queue: str, times: int) -> None:
         for _ in range(times):
             self._fetch(queue, 1, lease_ms=1, alone=True)
             self._let_leases_end()
@@ -122,17 +128,8 @@ class Mailboxes(RuleBasedStateMachine):
         publishing=st.lists(postings, max_size=1),
     )
     def settle(self, some: list[tuple[int, Outcome]], publishing: list[Posting]) -> None:
-        group = []
-        for choice, outcome in some:
-            if self.held:
-                pair = self._held(choice)
-                self.held.remove(pair)
-                out = publishing if outcome.kind in COMPLETED else []
-                group.append((settlement(pair[0], outcome, *out), settlement(pair[1], outcome, *out)))
-        for (mine, theirs), held in zip(group, self._settle(group), strict=True):
-            if held:
-                self._note(mine)
-                self.settled.append((mine, theirs))
+        pairs = {id(pair): (pair, outcome) for choice, outcome in some for pair in [self._held(choice)]}
+        self._settle_held(list(pairs.values()), publishing)
 
     @precondition(lambda self: self.settled)
     @rule(some=st.lists(choices, min_size=1, max_size=3))
@@ -140,10 +137,11 @@ class Mailboxes(RuleBasedStateMachine):
         group = [self.settled[choice % len(self.settled)] for choice in some]
         assert all(self._settle(group))
 
-    @rule(queue=queues)
-    def purge(self, queue: str) -> None:
-        assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
-        self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
+    @rule(queue=queues, one_in_four=st.integers(0, 3))
+    def purge(self, queue: str, one_in_four: int) -> None:
+        if one_in_four == 0:
+            assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
+            self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
 
     @rule(actor=st.sampled_from(sorted(QUEUE_OF)), order=st.integers(0, 1), window_ms=st.sampled_from([1, 2]))
     def register(self, actor: str, order: int, window_ms: int) -> None:
@@ -174,7 +172,7 @@ class Mailboxes(RuleBasedStateMachine):
     def _held(self, choice: int) -> Pair:
         return self.held[choice % len(self.held)]
 
-    def _fetch(self, queue: str, limit: int, *, lease_ms: int = LONG, alone: bool = False) -> None:
+    def _fetch(self, queue: str, limit: int, *, lease_ms: int = LONG, alone: bool = False) -> list[Pair]:
         mine, theirs = (
             each.mailbox.fetch(queue, limit, owner=WORKER, lease_ms=lease_ms, alone=alone)
             for each in (self.model, self.subject)
@@ -182,13 +180,15 @@ class Mailboxes(RuleBasedStateMachine):
         assert _handed_out(theirs) == _handed_out(mine)
         leased = {delivery.id for delivery in mine.deliveries}
         assert not leased & self.completed
-        self.held += zip(mine.deliveries, theirs.deliveries, strict=True)
+        pairs = list(zip(mine.deliveries, theirs.deliveries, strict=True))
+        self.held += pairs
         # A repeated settlement is known until its delivery is leased again, and that is all it takes.
         self.settled = [
             pair
             for pair in self.settled
             if pair[0].outcome.kind in FINAL or pair[0].delivery.id not in leased
         ]
+        return pairs
 
     def _let_leases_end(self) -> None:
         self.model.let_pass(2)
@@ -198,6 +198,17 @@ class Mailboxes(RuleBasedStateMachine):
         mine = self.model.mailbox.renew([pair[0] for pair in pairs], lease_ms)
         theirs = self.subject.mailbox.renew([pair[1] for pair in pairs], lease_ms)
         assert sorted(each.id for each in theirs) == sorted(each.id for each in mine)
+
+    def _settle_held(self, some: list[tuple[Pair, Outcome]], publishing: list[Posting]) -> None:
+        group = []
+        for pair, outcome in some:
+            self.held.remove(pair)
+            out = publishing if outcome.kind in COMPLETED else []
+            group.append((settlement(pair[0], outcome, *out), settlement(pair[1], outcome, *out)))
+        for (mine, theirs), held in zip(group, self._settle(group), strict=True):
+            if held:
+                self._note(mine)
+                self.settled.append((mine, theirs))
 
     def _settle(self, group: list[tuple[Settlement, Settlement]]) -> list[bool]:
         mine = self.model.mailbox.settle([pair[0] for pair in group])
@@ -223,6 +234,7 @@ def _endings(records: list[EndedRecord]) -> list[tuple[object, ...]]:
     return sorted((each.id.partition("#")[0], each.kind, each.reason, repr(each.history)) for each in records)
 
 
+@pytest.mark.timeout(600)  # a failure is shrunk for minutes before it is shown
 @pytest.mark.parametrize("server", ["valkey", "redis_server"])
 def test_a_server_answers_as_memory_does(
     server: str, request: pytest.FixtureRequest, open_stage: Callable[[str], Stage]

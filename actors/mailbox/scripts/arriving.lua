@@ -1,0 +1,113 @@
+-- The way in of events: which of their deliveries are accepted, and how they are kept.
+
+-- `unpack` puts everything on Lua's stack, which holds 8,000 values.
+local SLICE = 4000
+
+local function in_slices(command, key, values)
+  for first = 1, #values, SLICE do
+    call(command, key, unpack(values, first, math.min(first + SLICE - 1, #values)))
+  end
+end
+
+-- What is accepted is written together, in order, when all postings are read.
+local bodies, arrivals, here = {}, {}, {}
+
+local function arrive(queue, id)
+  local ids = arrivals[queue]
+  if not ids then
+    ids = {}
+    arrivals[queue] = ids
+  end
+  ids[#ids + 1] = id
+end
+
+local function write_arrivals()
+  in_slices('HSET', BODIES, bodies)
+  for queue, ids in pairs(arrivals) do
+    in_slices('RPUSH', READY .. queue, ids)
+    wake(queue)
+  end
+end
+
+-- The way in. A posting is: event, fingerprint, body, delay, due, '1' if its keys were never sent before,
+-- number of targets, and for each target: queue, id, window.
+local function take_posting()
+  local posting = {event = take(), fingerprint = take(), body = take(),
+    delay = take_number(), due = take_number(), fresh = take() == '1', targets = {}}
+  for position = 1, take_number() do
+    posting.targets[position] = {queue = take(), id = take(), window = take_number()}
+  end
+  return posting
+end
+
+-- A posting is answered with a letter for each of its targets.
+local ACCEPTED, DUPLICATE, CONFLICT, WITHHELD = 'a', 'd', 'c', 'w'
+
+local function verdict_on(target, fingerprint)
+  local live = here[target.id] or call('HGET', BODIES, target.id)
+  if live then
+    return sub(live, 1, 16) == fingerprint and DUPLICATE or CONFLICT
+  end
+  local mark = recall(target.id, target.window)
+  if mark then
+    return sub(mark, 1, 8) == sub(fingerprint, 1, 8) and DUPLICATE or CONFLICT
+  end
+  return ACCEPTED
+end
+
+local function verdicts_on(posting)
+  local verdicts, conflict, named = {}, false, {}
+  for position, target in ipairs(posting.targets) do
+    local verdict = named[target.id] and DUPLICATE
+      or posting.fresh and ACCEPTED or verdict_on(target, posting.fingerprint)
+    verdicts[position] = verdict
+    named[target.id] = true
+    conflict = conflict or verdict == CONFLICT
+  end
+  if conflict then
+    for position, verdict in ipairs(verdicts) do
+      verdicts[position] = verdict == CONFLICT and verdict or WITHHELD
+    end
+  end
+  return verdicts
+end
+
+local now_digits = format('%013.0f', NOW)
+
+local function due_of(posting)
+  local due = posting.delay > 0 and NOW + posting.delay or posting.due
+  return due > NOW and due or nil
+end
+
+local function accept(target, stored, due)
+  bodies[#bodies + 1] = target.id
+  bodies[#bodies + 1] = stored
+  here[target.id] = stored
+  count(target.queue, 'accepted', 1)
+  if not due then
+    return arrive(target.queue, target.id)
+  end
+  call('ZADD', SCHEDULED .. target.queue, due, target.id)
+  if call('ZRANGE', SCHEDULED .. target.queue, 0, 0)[1] == target.id then
+    wake(target.queue)
+  end
+end
+
+local function publish(posting)
+  if #posting.targets == 0 then
+    call('HINCRBY', UNROUTED, posting.event, 1)
+  end
+  local verdicts = verdicts_on(posting)
+  local due = due_of(posting)
+  local stored
+  for position, target in ipairs(posting.targets) do
+    if verdicts[position] == ACCEPTED then
+      stored = stored or posting.fingerprint .. now_digits
+        .. (due and format('%013.0f', due) or now_digits) .. posting.body
+      accept(target, stored, due)
+    elseif verdicts[position] == DUPLICATE then
+      count(target.queue, 'duplicates', 1)
+    end
+  end
+  return table.concat(verdicts)
+end

@@ -1,0 +1,62 @@
+-- What every script begins with: the clock, the arguments, counters, wake-ups.
+
+local call = redis.call
+local sub, byte, format = string.sub, string.byte, string.format
+
+local function server_time()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local NOW = server_time()
+
+-- Lua writes large numbers as 1.7e+12 unless told otherwise.
+local function digits(number)
+  return format('%.0f', number)
+end
+
+-- Counters are gathered and written once per script.
+local counted = {}
+
+local function count(queue, name, by)
+  local names = counted[queue]
+  if not names then
+    names = {}
+    counted[queue] = names
+  end
+  names[name] = (names[name] or 0) + by
+end
+
+local function write_counts()
+  for queue, names in pairs(counted) do
+    for name, by in pairs(names) do
+      if call('HINCRBY', COUNTS .. queue, name, by) == by then
+        call('SADD', QUEUES, queue)
+      end
+    end
+  end
+end
+
+-- One element is enough: whoever takes it and leaves something behind wakes the next.
+local function wake(queue)
+  if call('LLEN', WAKE .. queue) == 0 then
+    call('RPUSH', WAKE .. queue, 1)
+  end
+end
+
+-- A token is a fence, followed by `!` when the delivery was handed out alone.
+local function fence_of(token)
+  return (token:gsub('!', ''))
+end
+
+-- Reading ARGV from front to back.
+local cursor = 0
+
+local function take()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+
+local function take_number()
+  return tonumber(take())
+end

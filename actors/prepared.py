@@ -1,0 +1,21 @@
+"""An event on its way in, checked and encoded, before its routes are known."""
+
+import msgspec
+
+from ..messages.contract import Kind
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """An event checked and encoded, not yet routed."""
+
+    id: str
+    name: str
+    kind: Kind
+    body: bytes
+    fingerprint: bytes
+    key: str
+    own_key: bool
+    """The key is the event's id, made just now: nobody else can have used it."""
+    delay_ms: int
+    due_at: int
+    required: bool

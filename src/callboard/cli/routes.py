@@ -1,0 +1,31 @@
+"""`callboard routes`: which actor subscribes to what, as workers have registered it."""
+
+import msgspec
+from cyclopts import App
+
+from .place import Place, mailbox_at
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, table, write_json
+
+command = App(
+    name="routes", help_epilogue=examples("callboard routes", "callboard routes --json | jq '.[].actor'")
+)
+
+
+@command.default
+def routes(*, place: Place | None = None, as_json: AsJson = False) -> None:
+    """Show which actor subscribes to what, as workers registered it in the last 7 days.
+
+    `--json` is a list of objects: `actor`, `queue`, `contracts` (the dedup window in ms by contract)
+    and `order`, in the order of fan-out.
+    """
+    keep_logs_off_stdout()
+    with mailbox_at((place or Place()).settings()) as mailbox:
+        book = mailbox.routes()
+    if as_json:
+        write_json(msgspec.to_builtins(book.subscriptions))
+        return
+    rows = [(each.actor, each.queue, ", ".join(sorted(each.contracts))) for each in book.subscriptions]
+    if rows:
+        console().print(table(("actor", "queue", "subscribes to"), rows, texts=3))
+    else:
+        console().print("no routes: a worker registers those of its app when it starts (callboard run)")

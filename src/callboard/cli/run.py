@@ -1,0 +1,130 @@
+"""`callboard run`: a pool of dramatiq's worker processes for an app, once it is known that it can work."""
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter, validators
+from dramatiq import cli as dramatiq
+
+from ..actors.app import Callboard
+from ..actors.embedded import EmbeddedServer
+from ..actors.mailbox.memory import MemoryMailbox
+from ..messages.errors import ConfigurationError
+from .exits import ExitCode
+from .loading import load_app
+from .place import naming
+from .rehearsal import rehearse
+from .terminal import examples, keep_logs_off_stdout
+
+_at_least_one = validators.Number(gte=1)
+
+command = App(
+    name="run",
+    help_epilogue=examples(
+        "callboard run shop:app",
+        "callboard run shop:app -p 2 -t 16 -Q orders receipts",
+        "callboard run shop:app -p 1 --watch .",
+    ),
+)
+
+
+@command.default
+def run(
+    target: Annotated[str, Parameter(name="APP", help="`module:app`, importable from here.")],
+    /,
+    *,
+    processes: Annotated[
+        int | None,
+        Parameter(alias="-p", validator=_at_least_one, help="Worker processes [default: one for each CPU]."),
+    ] = None,
+    threads: Annotated[
+        int, Parameter(alias="-t", validator=_at_least_one, help="Worker threads in each process.")
+    ] = 8,
+    queues: Annotated[
+        list[str] | None,
+        Parameter(alias="-Q", negative="", consume_multiple=True, help="Only these queues [default: all]."),
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        Parameter(
+            validator=validators.Path(exists=True, file_okay=False),
+            help="Reload when a source file in this directory changes; for development.",
+        ),
+    ] = None,
+) -> int:
+    """Start a worker pool for an app.
+
+    The app and its mailbox are looked at first, and whatever is wrong with them is told at once.
+    Ctrl-C or SIGTERM ends the pool when the handlers that run have ended; a second one at once (exit
+    code 1). When a worker process dies, the whole pool ends with exit code 1: let a supervisor start
+    it anew.
+    """
+    # Held from here on: the server must neither end before the first worker comes nor between two.
+    rehearse(lambda: examine(target, queues or ()), lambda home: EmbeddedServer(home).open())
+    arguments = [f"{target}.broker", "--processes", str(processes or _cpus()), "--threads", str(threads)]
+    arguments += ["--queues", *queues] if queues else []
+    arguments += ["--watch", str(watch)] if watch else []
+    _come_back_as_this_command()
+    return _exit_code(dramatiq.main(dramatiq.make_argument_parser().parse_args(arguments)))
+
+
+def examine(target: str, queues: Sequence[str]) -> Path | None:
+    """Look at an app and its mailbox as a worker would; the home of its embedded server, if it uses one.
+
+    Raises `ConfigurationError` with all faults of the app, or what opening the mailbox raises.
+    """
+    keep_logs_off_stdout()
+    app = load_app(target)
+    if faults := [*_app_faults(app), *_queue_faults(app, queues)]:
+        raise ConfigurationError([f"{target}: {fault}" for fault in faults])
+    with naming(app.settings):
+        mailbox = app.mailbox
+        mailbox.routes()
+    if isinstance(mailbox, MemoryMailbox):
+        raise ConfigurationError(
+            f"{target}: worker processes cannot share its MemoryMailbox: leave mailbox= out"
+        )
+    uses_embedded = app.settings.url is None and EmbeddedServer(app.settings.home).running()
+    return app.settings.home if uses_embedded else None
+
+
+def _app_faults(app: Callboard) -> Sequence[str]:
+    try:
+        app.check()
+    except ConfigurationError as error:
+        return error.faults
+    return ()
+
+
+def _queue_faults(app: Callboard, queues: Sequence[str]) -> list[str]:
+    known = sorted(app.broker.get_declared_queues())
+    if not known:
+        return ["it has no actors: import the modules that declare them where the app is made"]
+    faults = []
+    for queue in queues:
+        if queue not in known:
+            near = get_close_matches(queue, known, n=1)
+            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            faults.append(f"no actor has the queue {queue!r}: {mend}")
+    return faults
+
+
+def _cpus() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _come_back_as_this_command() -> None:
+    """Let a reload find the command again: dramatiq executes `sys.argv` as it stands."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        sys.argv[:1] = [sys.executable, "-m", "callboard"]
+
+
+def _exit_code(code: int) -> ExitCode:
+    """Ours for dramatiq's: its 2 is an app that does not import, its 3 a broker it cannot reach."""
+    known = (ExitCode.OK, ExitCode.USAGE, ExitCode.UNREACHABLE)
+    return ExitCode(code) if code in known else ExitCode.FAILED

@@ -1,0 +1,61 @@
+"""How commands speak: tables and JSON on stdout, all else on stderr."""
+
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+PIPE_WIDTH = 240
+"""Columns for whoever reads a table through a pipe: no line of it is to be broken."""
+
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="As JSON, on stdout.")
+]
+"""The option that every command which shows something has."""
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "Examples:\n\n```\n" + "\n".join(lines) + "\n```"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where to print; as wide as the terminal, or wide enough where there is none."""
+    made = Console(stderr=stderr)
+    return made if made.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, texts: int = 1) -> Table:
+    """A table; the first `texts` columns are words, the others numbers."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for position, column in enumerate(columns):
+        made.add_column(column, justify="left" if position < texts else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row])
+    return made
+
+
+def write_json(value: Any, *, indent: bool = True) -> None:
+    """Write a value on stdout: over several lines, or on one of its own."""
+    encoded = msgspec.json.encode(value)
+    text = (msgspec.json.format(encoded) if indent else encoded).decode()
+    sys.stdout.write(f"{text}\n")
+
+
+def keep_logs_off_stdout() -> None:
+    """Send log lines to stderr, unless the app says where they go: stdout is for what was asked."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
+def shown_age(milliseconds: int) -> str:
+    """A length of time as a person says it: "3s ago"."""
+    seconds = max(0, milliseconds) // 1000
+    return f"{timedelta(seconds=seconds)} ago" if seconds >= 60 else f"{seconds}s ago"  # noqa: PLR2004

@@ -1,0 +1,124 @@
+"""A worker process: the program itself, and how it is started and asked from outside.
+
+It is told what to be by its one argument, and then for what to wait, a line of JSON each; it answers
+each with one. It stops when its input ends.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import dramatiq
+import msgspec
+import structlog
+
+from .sides import Spec, callboard_app, dramatiq_actor
+from .tally import Report, Tally
+
+ROOT = Path(__file__).parents[2]
+
+STOPS_WITHIN = 60.0
+"""Seconds a worker process may take to stop."""
+
+PATIENCE = 180.0
+"""Seconds a worker process waits for what it is asked to wait for."""
+
+
+class Until(msgspec.Struct, frozen=True):
+    """What the process is asked to wait for."""
+
+    count: int
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The first answer: the worker has started."""
+
+    pid: int
+
+
+class WorkerProgram:
+    """A worker process of its own; `environment` is put beside what it inherits."""
+
+    def __init__(self, spec: Spec, environment: dict[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, msgspec.json.encode(spec).decode()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | (environment or {}),
+            cwd=ROOT,
+        )
+        try:
+            msgspec.json.decode(self._answer(), type=Ready)
+        except BaseException:
+            self.close()
+            raise
+
+    def until(self, count: int) -> Report:
+        """Wait until it has handled and settled `count` in all, and let it say how that went."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(Until(count)) + b"\n")
+        self._process.stdin.flush()
+        return msgspec.json.decode(self._answer(), type=Report)
+
+    def close(self) -> None:
+        """Let it stop as it should; kill it if it does not."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        finally:
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the worker process has ended early; what it says of it stands above")
+        return line
+
+
+def main(spec: Spec) -> None:
+    """Be a worker process."""
+    # Answers have the output for themselves.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    ours = spec.side == "callboard"
+    tally = Tally(awaits_settlements=ours)
+    broker = callboard_app(spec, tally).broker if ours else dramatiq_actor(spec, tally).broker
+    worker = dramatiq.Worker(broker, worker_threads=spec.threads)
+    worker.start()
+    try:
+        _say(Ready(os.getpid()))
+        for line in sys.stdin.buffer:
+            _say(tally.until(msgspec.json.decode(line, type=Until).count, PATIENCE))
+    finally:
+        worker.stop()
+        broker.close()
+
+
+def _say(answer: msgspec.Struct) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Spec))

@@ -1,0 +1,107 @@
+"""The faults, and the schedule of a round: drawn from a seed, so that it can be played again."""
+
+import random
+from typing import Literal, get_args
+
+import msgspec
+
+FaultKind = Literal[
+    "kill worker",
+    "trap",
+    "stop worker",
+    "end worker",
+    "kill publisher",
+    "kill server",
+    "stop server",
+    "flush scripts",
+    "cut",
+    "reset",
+    "black hole",
+    "full",
+    "read only",
+]
+
+GENTLE: tuple[FaultKind, ...] = (
+    "end worker",
+    "kill publisher",
+    "flush scripts",
+    "cut",
+    "reset",
+    "full",
+)
+"""Faults that cost nobody a lease, and so explain no handler that started twice."""
+
+WEIGHTS: dict[FaultKind, float] = {
+    "kill worker": 4,
+    "trap": 3,
+    "stop worker": 2,
+    "end worker": 1,
+    "kill publisher": 1.5,
+    "kill server": 1.5,
+    "stop server": 1,
+    "flush scripts": 1,
+    "cut": 3,
+    "reset": 1,
+    "black hole": 1,
+    "full": 1,
+    "read only": 1,
+}
+
+TRAP_POINTS = ("mid-handler", "effect done")
+CUT_SCRIPTS = ("publish", "fetch", "settle", "renew", "any")
+
+FIRST_AT = 0.3
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault: when, what, and the dice for whatever is to be chosen when it is made."""
+
+    at: float
+    """Seconds after the load has begun."""
+    kind: FaultKind
+    seconds: float
+    """How long it lasts, where it lasts."""
+    dice: int
+    point: str = ""
+    """For `trap` the place in a handler, for `cut` the script whose reply is lost."""
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return f"{self.kind}: {self.point}" if self.point else self.kind
+
+
+def schedule(seed: int, seconds: float, lease: float) -> list[Fault]:
+    """The faults of one round, in order of time; every fourth seed has gentle ones alone."""
+    dice = random.Random(seed)
+    gentle = is_gentle(seed)
+    kinds = GENTLE if gentle else get_args(FaultKind)
+    chosen: list[FaultKind] = [] if gentle else ["kill worker", "trap"]
+    chosen += dice.choices(kinds, [WEIGHTS[kind] for kind in kinds], k=dice.randint(5, 7))
+    faults = [_draw(dice, kind, seconds, lease) for kind in chosen]
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+def is_gentle(seed: int) -> bool:
+    """Whether no fault of a round's schedule explains a handler that started twice."""
+    return seed % 4 == 0
+
+
+def _draw(dice: random.Random, kind: FaultKind, seconds: float, lease: float) -> Fault:
+    lasts = {
+        "stop worker": (1.5 * lease, 3 * lease),
+        "kill server": (0.05, 0.4),
+        "stop server": (0.7, 1.2),
+        "flush scripts": (0.2, 0.5),
+        "black hole": (0.3, 1.0),
+        "full": (0.2, 0.6),
+        "read only": (0.2, 0.6),
+    }.get(kind, (0.0, 0.0))
+    points = {"trap": TRAP_POINTS, "cut": CUT_SCRIPTS}.get(kind, ("",))
+    return Fault(
+        at=dice.uniform(FIRST_AT, seconds),
+        kind=kind,
+        seconds=dice.uniform(*lasts),
+        dice=dice.randrange(1 << 30),
+        point=dice.choice(points),
+    )

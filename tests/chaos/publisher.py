@@ -1,0 +1,86 @@
+"""A publisher process of the load: publishes until the load is over, and writes down what it was told."""
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from .history import History
+from .load import EVENTS, Place, Refused, Side, Unsure
+from .worker import open_side
+
+MOST_EVENTS = 2000
+PAUSE_SECONDS = (0.0, 0.03)
+BURSTS = (1, 1, 1, 2, 5, 20)
+KEYED = 0.3
+"""Of publishes, how many use a dedup key, and so may be done again until they are accepted."""
+
+TWICE = 0.3
+"""Of those with a key, how many are done again for nothing."""
+
+DELAYED = 0.15
+INSISTS_FOR = 5.0
+"""Seconds for which a publish with a key is done again."""
+
+
+class Publisher:
+    """Publishes events of random kinds."""
+
+    def __init__(self, place: Place, side: Side, history: History) -> None:
+        self._place = place
+        self._side = side
+        self._history = history
+        self._dice = random.Random(f"{place.seed} {place.member}")
+        self._published = 0
+
+    def publish_some(self) -> None:
+        """Publish one event or a few, in one call."""
+        dice = self._dice
+        events = [EVENTS[name] for name in self._side.events]
+        event = dice.choices(events, [each.weight for each in events])[0]
+        tokens = [f"{self._place.member}-{self._published + n}" for n in range(dice.choice(BURSTS))]
+        self._published += len(tokens)
+        after_ms = dice.randint(50, 800) if dice.random() < DELAYED else 0
+        # A dedup key is free again when its delivery has ended otherwise than completed.
+        keyed = event.ending == "completed" and self._place.side == "callboard" and dice.random() < KEYED
+        self._history.invoke(self._place.member, event.name, tokens)
+        answer, detail = self._try(event.name, tokens, keyed=keyed, after_ms=after_ms)
+        give_up_at = time.monotonic() + INSISTS_FOR
+        while keyed and answer == "unknown" and time.monotonic() < give_up_at:
+            answer, detail = self._try(event.name, tokens, keyed=True, after_ms=after_ms)
+            # Refused now, it may still have been accepted before.
+            answer = "unknown" if answer == "fail" else answer
+        self._history.answer(answer, tokens, detail)
+        if keyed and answer == "ok" and dice.random() < TWICE:
+            self._try(event.name, tokens, keyed=True, after_ms=after_ms)
+
+    def run(self) -> None:
+        """Publish until the load is over, or the parent is gone."""
+        parent = os.getppid()
+        curtain = self._place.curtain
+        while not curtain.exists() and self._published < MOST_EVENTS and os.getppid() == parent:
+            self.publish_some()
+            time.sleep(self._dice.uniform(*PAUSE_SECONDS))
+
+    def _try(self, event: str, tokens: list[str], *, keyed: bool, after_ms: int) -> tuple[str, str]:
+        try:
+            self._side.publish(event, tokens, keyed=keyed, after_ms=after_ms)
+        except Unsure as error:
+            return "unknown", str(error)
+        except Refused as error:
+            return "fail", str(error)
+        return "ok", ""
+
+
+def main() -> None:
+    """Publish for the place that the first argument tells."""
+    place = msgspec.json.decode(sys.argv[1], type=Place)
+    history = History(Path(place.directory))
+    Publisher(place, open_side(place, None), history).run()
+
+
+if __name__ == "__main__":
+    main()

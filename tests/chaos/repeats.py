@@ -1,0 +1,112 @@
+"""Judges handlers that started more than once: was it planned, was it explained by a fault, how soon was it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from .observed import Disturbance, Run
+
+COSTS_A_LEASE = {"kill worker", "trap", "stop worker", "kill server", "stop server", "black hole", "read only", "stall"}
+"""What keeps a worker from renewing or settling for longer than a lease. A reply that was cut off, a
+broken connection, forgotten scripts, a full server or an orderly end explain nothing."""
+
+KILLS = {"kill worker", "trap"}
+
+OF_SERVER = {"kill server", "stop server", "read only"}
+
+REACH_SECONDS = 1.0
+"""How long before a handler started what explains its lost lease may have ended: the lease it was
+fetched with ran out while it waited in a buffer, or the settler paused after an error."""
+
+
+class Repeats(msgspec.Struct, frozen=True):
+    """What was started more than once, apart from planned retries."""
+
+    explained: int
+    """Effects done again, where a fault had cost the first start its lease."""
+    unexplained: int
+    """Starts again that nothing explains."""
+    interrupted: int
+    """Starts again of what had not been done."""
+    recoveries: tuple[float, ...]
+    """Seconds from the kill of a worker until each delivery it ran was started elsewhere, sorted."""
+    disturbed: tuple[float, ...]
+    """The same where the server was not well meanwhile."""
+
+
+def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> tuple[Repeats, list[str]]:
+    """Count what was started again, and tell what should not have been."""
+    explained = interrupted = 0
+    faults: list[str] = []
+    recoveries: list[float] = []
+    disturbed: list[float] = []
+    for first, second in _pairs(runs):
+        if first.fence and first.fence == second.fence:
+            faults.append(f"one lease started twice: {_name(second)} fence {first.fence}")
+            continue
+        if first.result == "failed" and second.attempt == first.attempt + 1:
+            continue
+        causes = [each for each in disturbances if _explains(each, first, second)]
+        if not causes:
+            faults.append(f"started again without a reason: {_name(second)} {_story(first, second)}")
+        elif first.result == "done":
+            explained += 1
+        else:
+            interrupted += 1
+        faults += _judge_charge(first, second, causes)
+        killed_at = next((each.end for each in causes if each.kind in KILLS), None)
+        if killed_at is not None and second.started > killed_at:
+            meanwhile = [d for d in disturbances if d.kind in OF_SERVER and _overlaps(d, killed_at, second.started)]
+            (disturbed if meanwhile else recoveries).append(second.started - killed_at)
+    unexplained = sum(fault.startswith("started again") for fault in faults)
+    return (
+        Repeats(explained, unexplained, interrupted, tuple(sorted(recoveries)), tuple(sorted(disturbed))),
+        faults,
+    )
+
+
+def _pairs(runs: Iterable[Run]) -> Iterable[tuple[Run, Run]]:
+    """Each run of a delivery with the next, in the order of their leases."""
+    deliveries: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        deliveries[run.actor, run.key].append(run)
+    for those in deliveries.values():
+        those.sort(key=lambda run: (run.fence, run.started))
+        yield from zip(those, those[1:], strict=False)
+
+
+def _explains(cause: Disturbance, first: Run, second: Run) -> bool:
+    """Whether a disturbance may have cost the first of two runs its lease."""
+    if cause.kind not in COSTS_A_LEASE or cause.member not in {None, first.member}:
+        return False
+    # The holder of the older lease may start after the other, having been stopped in between.
+    begin = min(first.started, second.started) - REACH_SECONDS
+    return _overlaps(cause, begin, max(first.started, second.started))
+
+
+def _overlaps(cause: Disturbance, begin: float, end: float) -> bool:
+    return cause.start <= end and cause.end >= begin
+
+
+def _judge_charge(first: Run, second: Run, causes: Sequence[Disturbance]) -> Iterable[str]:
+    """Only what failed, or was lost while it ran alone, may be charged.
+
+    A delivery may have been fetched alone in between and lost before it started: that takes a second
+    disturbance.
+    """
+    charged = second.attempt - first.attempt - (first.result == "failed")
+    if charged > int(first.alone) + max(0, len(causes) - 1):
+        yield f"charged for what it did not do: {_name(second)} {_story(first, second)}"
+
+
+def _name(run: Run) -> str:
+    return f"{run.actor} of {run.token}"
+
+
+def _story(first: Run, second: Run) -> str:
+    return " then ".join(
+        f"[{run.member} attempt {run.attempt} fence {run.fence}{' alone' if run.alone else ''} {run.result} "
+        f"{run.started:.3f}-{run.ended or 0:.3f}]"
+        for run in (first, second)
+    )

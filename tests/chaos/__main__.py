@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Literal
 
 from tests.servers import Kind
 
@@ -26,7 +25,7 @@ def main() -> int:
     began = time.monotonic()
     first: int = random.randrange(1_000_000) if options.seed is None else options.seed
     for number in range(options.rounds):
-        played = play(_plan(first + number, options.server, options.against))
+        played = play(_plan(first + number, options))
         verdict = check(played.seen)
         rounds.append((played, verdict))
         tell_round(number + 1, played, verdict)
@@ -48,11 +47,11 @@ def _exit_code(verdicts: list[Verdict], against: str | None) -> int:
     return int(not found)
 
 
-def _plan(seed: int, server: Kind | None, against: Literal["dramatiq"] | None) -> Plan:
-    chosen: Kind = server or ("redis" if seed % 3 == 0 and shutil.which("redis-server") else "valkey")
-    if against is None:
-        return Plan(seed, server=chosen)
-    return Plan(seed, side=against, server=chosen, patience=WINDOW_SECONDS)
+def _plan(seed: int, options: argparse.Namespace) -> Plan:
+    server: Kind = options.server or ("redis" if seed % 3 == 0 and shutil.which("redis-server") else "valkey")
+    if options.against is None:
+        return Plan(seed, server=server, away=options.away)
+    return Plan(seed, side=options.against, server=server, away=options.away, patience=WINDOW_SECONDS)
 
 
 def _options() -> argparse.Namespace:
@@ -61,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of the first round; each further one has the next")
     parser.add_argument("--server", choices=("valkey", "redis"), help="the kind; two of three are Valkey if not given")
     parser.add_argument("--against", choices=("dramatiq",), help="play on this instead, to see the checker find losses")
+    parser.add_argument("--away", type=float, default=0.0, help="seconds for which each round's server is away once")
     parser.add_argument("--json", type=Path, help="a file for everything that was counted")
     return parser.parse_args()
 

@@ -12,10 +12,12 @@ from callboard import Callboard, CallboardError, Context, DiscardEvent, Event, R
 from callboard.actors.mailbox.keys import OF_WORKSPACE, root_of
 from callboard.actors.mailbox.mailbox import MailboxInfo
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.scripts import Script
 from callboard.messages.delivery import HEADER_SIZE
 from callboard.messages.errors import MailboxUnavailable
 
 from .effects import Effects
+from .faults import CALLS
 from .load import EVENTS, FOLLOW, QUEUES, SLOW_SECONDS, Failed, Place, Refused, Unsure, follow_up_of
 from .observed import Record
 
@@ -201,9 +203,9 @@ class CallboardSight:
     def __init__(self, url: str) -> None:
         self.mailbox = RedisMailbox(url, WORKSPACE, patience=0.5, socket_timeout=SOCKET_SECONDS)
 
-    def scripts(self) -> list[str]:
-        """The scripts that a cut can wait for."""
-        return ["publish", "fetch", "settle", "renew"]
+    def calls(self) -> dict[str, bytes]:
+        """How a request for a script is known: by its digest."""
+        return {name: Script(name).digest.encode() for name in CALLS}
 
     def info(self) -> MailboxInfo:
         """The counts of all queues at one moment."""

@@ -127,9 +127,9 @@ class DramatiqSight:
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url)
 
-    def scripts(self) -> list[str]:
-        """All its commands are one script."""
-        return []
+    def calls(self) -> dict[str, bytes]:
+        """How a request is known. What settles a failed message is the enqueue of its retry."""
+        return {"publish": b"\r\nenqueue\r\n", "fetch": b"\r\nfetch\r\n", "settle": b'"retries":'}
 
     def info(self) -> MailboxInfo:
         """It keeps no counts."""

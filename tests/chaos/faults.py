@@ -15,6 +15,7 @@ FaultKind = Literal[
     "stop server",
     "flush scripts",
     "cut",
+    "refuse",
     "reset",
     "black hole",
     "full",
@@ -26,6 +27,7 @@ GENTLE: tuple[FaultKind, ...] = (
     "kill publisher",
     "flush scripts",
     "cut",
+    "refuse",
     "reset",
     "full",
 )
@@ -41,6 +43,7 @@ WEIGHTS: dict[FaultKind, float] = {
     "stop server": 1,
     "flush scripts": 1,
     "cut": 3,
+    "refuse": 2,
     "reset": 1,
     "black hole": 1,
     "full": 1,
@@ -48,7 +51,7 @@ WEIGHTS: dict[FaultKind, float] = {
 }
 
 TRAP_POINTS = ("mid-handler", "effect done")
-CUT_SCRIPTS = ("publish", "fetch", "settle", "renew", "any")
+CALLS = ("publish", "fetch", "settle", "renew")
 
 FIRST_AT = 0.3
 
@@ -63,7 +66,7 @@ class Fault(msgspec.Struct, frozen=True):
     """How long it lasts, where it lasts."""
     dice: int
     point: str = ""
-    """For `trap` the place in a handler, for `cut` the script whose reply is lost."""
+    """For `trap` the place in a handler, for `cut` and `refuse` the call that it happens to."""
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, lease: float) ->
         "full": (0.2, 0.6),
         "read only": (0.2, 0.6),
     }.get(kind, (0.0, 0.0))
-    points = {"trap": TRAP_POINTS, "cut": CUT_SCRIPTS}.get(kind, ("",))
+    points = {"trap": TRAP_POINTS, "cut": CALLS, "refuse": CALLS}.get(kind, ("",))
     return Fault(
         at=dice.uniform(FIRST_AT, seconds),
         kind=kind,

@@ -64,7 +64,13 @@ def cut(scene: Scene, fault: Fault) -> bool:
 
     Who is hit is written down when it happens.
     """
-    scene.proxy.cut(scene.digests.get(fault.point, b"EVALSHA"))
+    scene.proxy.cut(scene.calls.get(fault.point, b"EVALSHA"))
+    return True
+
+
+def refuse(scene: Scene, fault: Fault) -> bool:
+    """The next request of a kind is refused, and no other."""
+    scene.proxy.refuse(scene.calls.get(fault.point, b"EVALSHA"))
     return True
 
 

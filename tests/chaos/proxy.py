@@ -1,4 +1,4 @@
-"""A proxy between the load and the server that cuts, resets and swallows at its master's wish."""
+"""A proxy between the load and the server that cuts, refuses, resets and swallows at its master's wish."""
 
 import asyncio
 import socket
@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 CHUNK = 1 << 16
+
+REFUSAL = b"-READONLY You can't write against a read only replica.\r\n"
+"""What a server answers at the moment of a failover."""
 
 
 class Link:
@@ -37,7 +40,8 @@ class Proxy:
         self._upstream = upstream
         self._happened = happened
         self._links: set[Link] = set()
-        self._traps: list[bytes] = []
+        self._cuts: list[bytes] = []
+        self._refusals: list[bytes] = []
         self._holes: dict[int, float] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
@@ -53,22 +57,27 @@ class Proxy:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
-    def cut(self, digest: bytes) -> None:
+    def cut(self, needle: bytes) -> None:
         """Let the next request that holds these bytes through, and lose the reply to it."""
-        self._do(lambda: self._traps.append(digest))
+        self._do(lambda: self._cuts.append(needle))
+
+    def refuse(self, needle: bytes) -> None:
+        """Answer the next request that holds these bytes with a refusal, in the server's place."""
+        self._do(lambda: self._refusals.append(needle))
 
     def reset(self, pid: int) -> None:
         """Break all connections of a process."""
         self._do(lambda: [link.abort() for link in list(self._links) if link.pid == pid])
 
     def black_hole(self, pid: int, seconds: float) -> None:
-        """Swallow all that a process sends or is sent, for a while; then break its connections."""
+        """Swallow all that a process sends or is sent, for a while; what it used then breaks."""
         until = time.monotonic() + seconds
         self._do(lambda: self._holes.__setitem__(pid, until))
 
     def disarm(self) -> None:
-        """Forget the cuts that nobody ran into."""
-        self._do(self._traps.clear)
+        """Forget the cuts and refusals that nobody ran into."""
+        self._do(self._cuts.clear)
+        self._do(self._refusals.clear)
 
     def close(self) -> None:
         """Break everything and end."""
@@ -102,7 +111,7 @@ class Proxy:
         link = Link(_peer(writer), (writer, up_writer))
         self._links.add(link)
         ways = [
-            asyncio.ensure_future(self._requests(link, reader, up_writer)),
+            asyncio.ensure_future(self._requests(link, reader, up_writer, writer)),
             asyncio.ensure_future(self._replies(link, up_reader, writer)),
         ]
         try:
@@ -114,15 +123,20 @@ class Proxy:
             await asyncio.gather(*ways, return_exceptions=True)
             self._links.discard(link)
 
-    async def _requests(self, link: Link, reader: asyncio.StreamReader, up: asyncio.StreamWriter) -> None:
+    async def _requests(
+        self,
+        link: Link,
+        reader: asyncio.StreamReader,
+        up: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,
+    ) -> None:
         while data := await reader.read(CHUNK):
             if await self._swallowed(link):
                 return
-            for digest in self._traps:
-                if digest in data:
-                    self._traps.remove(digest)
-                    link.cut = True
-                    break
+            if _take(self._refusals, data):
+                back.write(REFUSAL)
+                continue
+            link.cut = link.cut or _take(self._cuts, data)
             up.write(data)
             await up.drain()
 
@@ -142,6 +156,14 @@ class Proxy:
             return False
         await asyncio.sleep(left)
         return True
+
+
+def _take(needles: list[bytes], data: bytes) -> bool:
+    """Whether one of the needles is there; it is used up."""
+    found = next((needle for needle in needles if needle in data), None)
+    if found is not None:
+        needles.remove(found)
+    return found is not None
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:

@@ -56,7 +56,8 @@ def tell_round(number: int, played: Played, verdict: Verdict) -> None:
 def again(played: Played) -> str:
     """How to run the same schedule again."""
     side = "" if played.plan.side == "callboard" else f" --against {played.plan.side}"
-    return f"python -m tests.chaos --rounds 1 --seed {played.plan.seed} --server {played.plan.server}{side}"
+    away = f" --away {played.plan.away:g}" if played.plan.away else ""
+    return f"python -m tests.chaos --rounds 1 --seed {played.plan.seed} --server {played.plan.server}{side}{away}"
 
 
 def total(verdicts: Sequence[Verdict]) -> dict[str, Any]:

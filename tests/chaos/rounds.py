@@ -10,7 +10,6 @@ from typing import Literal
 import msgspec
 import redis
 
-from callboard.actors.mailbox.scripts import Script
 from callboard.messages.errors import MailboxError
 from tests.servers import Kind, Server, start_server
 
@@ -18,7 +17,7 @@ from .callboard_side import CallboardSight
 from .crew import LOGS, Crew, Role
 from .dramatiq_side import DramatiqSight
 from .effects import FOLDER, TRAPS, read_effects
-from .faults import schedule
+from .faults import Fault, schedule
 from .gathered import disturbances, publishes
 from .history import History, read_history
 from .load import CURTAIN, Place
@@ -46,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int = 3
     threads: int = 4
     publishers: int = 2
+    away: float = 0.0
+    """Seconds for which the server is away, once, besides all else; 0 for not at all."""
     patience: float = 20.0
     """Seconds after the load in which everything must have come to rest."""
 
@@ -89,7 +90,7 @@ class _Stage:
             self.crew,
             self.history,
             directory / TRAPS,
-            {name: Script(name).digest.encode() for name in self.sight.scripts()},
+            self.sight.calls(),
             self.timeline.later,
             held.enter_context(closing(redis.Redis.from_url(self.server.url, socket_timeout=5))),
         )
@@ -104,8 +105,7 @@ class _Stage:
         self.crew.hire("publisher", self.plan.publishers)
         self._await_load()
         began = time.monotonic()
-        faults = schedule(self.plan.seed, self.plan.seconds, self.plan.lease_ms / 1000)
-        self.made = plan(self.timeline, self.scene, began, faults)
+        self.made = plan(self.timeline, self.scene, began, self._faults())
         while time.monotonic() < began + self.plan.seconds or self.timeline:
             self._look_around()
             self.crew.replace("publisher")
@@ -114,6 +114,11 @@ class _Stage:
         self.proxy.disarm()
         remove_traps(self.scene)
         return self._come_to_rest()
+
+    def _faults(self) -> list[Fault]:
+        seconds, away = self.plan.seconds, self.plan.away
+        faults = schedule(self.plan.seed, seconds, self.plan.lease_ms / 1000)
+        return [*faults, Fault(seconds / 2, "kill server", away, 0, "long")] if away else faults
 
     def _await_load(self) -> None:
         """Wait until workers work on what publishers publish."""

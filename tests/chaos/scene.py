@@ -24,8 +24,8 @@ class Scene(msgspec.Struct):
     crew: Crew
     history: History
     traps: Path
-    digests: dict[str, bytes]
-    """What a request for a script holds, by the script's name."""
+    calls: dict[str, bytes]
+    """What a request holds, by the name of the call it makes."""
     later: Callable[[float, Callable[[], None]], None]
     """Do something after a time in seconds."""
     client: redis.Redis

@@ -24,6 +24,7 @@ MAKERS: dict[FaultKind, Maker] = {
     "full": server_faults.fill,
     "read only": server_faults.make_read_only,
     "cut": process_faults.cut,
+    "refuse": process_faults.refuse,
     "reset": process_faults.reset,
     "black hole": process_faults.black_hole,
 }

@@ -35,7 +35,7 @@ def demo(
     events: Annotated[int, Parameter(validator=_at_least_one, help="Orders to place.")] = 1000,
     home: Annotated[
         Path | None,
-        Parameter(help="Keep the server's data here [default: a directory that is gone afterwards]."),
+        Parameter(help="Keep its data and logs here [default: nowhere]."),
     ] = None,
     seed: Annotated[int, Parameter(help="The same seed makes the same orders.")] = 1,
     processes: Annotated[int, Parameter(alias="-p", validator=_at_least_one, help="Worker processes.")] = 2,

@@ -1,6 +1,7 @@
 """`callboard send`: publishes events from an argument, a file or stdin, checked by their contract."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Annotated
 
@@ -85,7 +86,7 @@ def send(
     post = dry(app, options) if dry_run else live(app, options)
     report = as_json if json else in_words if data is not None else _in_silence
     stream = Stream(partial(read_event, known), post, report, many=data is None)
-    with naming(app.settings):
+    with closing(app), naming(app.settings):
         if data is not None:
             stream.take([Line(1, read_data(data))])
         elif jsonl is not None:

@@ -33,8 +33,9 @@ class Scene(msgspec.Struct, frozen=True):
 def drawn(scene: Scene) -> Table:
     """The live table."""
     table = Table(box=ROUNDED, show_header=False, title="Callboard: a small shop")
-    for justify in ("left", "right", "left", "right"):
-        table.add_column(justify=justify, min_width=12)  # type: ignore[arg-type]  # they are words it knows
+    for _ in range(2):
+        table.add_column(justify="left", min_width=12)
+        table.add_column(justify="right", min_width=12)
     for left, right in (
         (("published", f"{scene.published:,} of {scene.planned:,}"), ("workers", scene.workers)),
         (("succeeded", scene.succeeded), ("a second", scene.rate)),
@@ -73,7 +74,7 @@ def verdict_parts(verdict: Verdict) -> Iterator[RenderableType]:
     )
     if verdict.killed:
         yield (
-            f"{len(verdict.killed)} worker(s) killed; {verdict.repeated_after_kill} effect(s) were done again, "
+            f"{len(verdict.killed)} worker(s) killed; {verdict.repeated_after_kill} effect(s) done again, "
             "because their worker died before it could say that they were done"
         )
     if verdict.repeated_after_stall:

@@ -24,8 +24,8 @@ TICK = 0.1
 """Seconds between two looks."""
 
 READY_WITHIN = 60.0
-ENDS_WITHIN = 60.0
-"""Seconds after the last event was published; what still waits then is missing."""
+STANDS_STILL = 20.0
+"""Seconds in which nothing succeeds, after which what still waits is missing."""
 
 LATEST = 2000
 """Effects that the live latency is told of."""
@@ -65,9 +65,9 @@ class Play:
         """Play it to its end; raises `DemoStuck` or `CrewLost` when it cannot begin."""
         self._crew.start()
         self._await_workers()
+        self._rate = Rate()
         began = time.monotonic()
         lasts = min(6.0, max(0.5, len(self._plan.events) / 150))
-        give_up_at = began + lasts + ENDS_WITHIN
         while True:
             elapsed = time.monotonic() - began
             self._publish(until=min(1.0, elapsed / lasts))
@@ -75,7 +75,7 @@ class Play:
             info = self._mailbox.info()
             self._show(self._scene(info))
             is_over = self._published == len(self._plan.events) and not waiting(info)
-            if is_over or time.monotonic() > give_up_at:
+            if is_over or self._rate.still_for() > STANDS_STILL:
                 return self._verdict(info, elapsed)
             time.sleep(TICK)
 
@@ -93,7 +93,8 @@ class Play:
         while not self._is_ready():
             if time.monotonic() > give_up_at:
                 raise DemoStuck(
-                    f"the workers do not come up within {READY_WITHIN:g} s: see {self._effects.parent}"
+                    f"the workers do not come up within {READY_WITHIN:g} s: name a directory with --home, "
+                    "and see the logs in it"
                 )
             self._look_after_workers()
             time.sleep(TICK)
@@ -148,17 +149,24 @@ class Play:
 
 
 class Rate:
-    """How much a growing number grew in the last second."""
+    """How much a growing number grew in the last second, and since when it has not."""
 
     def __init__(self) -> None:
         self._seen = [(time.monotonic(), 0)]
+        self._grew_at = time.monotonic()
 
     def of(self, number: int) -> int:
         """The growth a second, now that it is `number`."""
         now = time.monotonic()
+        if number > self._seen[-1][1]:
+            self._grew_at = now
         self._seen = [*[seen for seen in self._seen if seen[0] > now - 1], (now, number)]
         since, before = self._seen[0]
         return round((number - before) / (now - since)) if now > since else 0
+
+    def still_for(self) -> float:
+        """Seconds since it grew."""
+        return time.monotonic() - self._grew_at
 
 
 @contextmanager
@@ -177,11 +185,10 @@ def stage(home: Path | None) -> Iterator[Path]:
 
 def play(home: Path | None, plan: Plan, *, workers: int, kill: bool, show: Show, tell: Tell) -> Verdict:
     """Play a demo in a directory; what `show` and `tell` are given is for whoever looks on."""
-    with (
-        stage(home) as place,
-        closing(Play(place, plan, workers=workers, kill=kill, show=show, tell=tell)) as one,
-    ):
-        return one.run()
+    with stage(home) as place:
+        one = Play(place, plan, workers=workers, kill=kill, show=show, tell=tell)
+        with closing(one):
+            return one.run()
 
 
 def _await_end(home: Path) -> None:

@@ -95,8 +95,13 @@ def test_a_read_only_directory_is_told_of(home: Path) -> None:
     home.mkdir(mode=0o500)
     if os.access(home, os.W_OK):
         pytest.skip("this user may write everywhere")
-    with pytest.raises(EmbeddedServerError, match=r"cannot hold the embedded server \(Permission denied\)"):
-        EmbeddedServer(home).open()
+    try:
+        with pytest.raises(
+            EmbeddedServerError, match=r"cannot hold the embedded server \(Permission denied\)"
+        ):
+            EmbeddedServer(home).open()
+    finally:
+        home.chmod(0o700)
 
 
 def test_a_directory_where_nothing_can_be_made_is_told_of() -> None:

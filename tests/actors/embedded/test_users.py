@@ -7,6 +7,7 @@ from pathlib import Path
 import redis
 
 from callboard.actors.embedded import EmbeddedServer
+from callboard.actors.filelocks import Kind, take
 from tests.actors.embedded.programs import USER, WITHIN, Program, eventually, is_there, pid_of, read, written
 
 RACE = """
@@ -152,6 +153,7 @@ def test_a_forked_process_is_a_user_until_its_own_end(home: Path, program: Calla
     family = program(FORK, home)
     pid = int(family.says())
     family.process.wait(WITHIN)
+    assert take(home / "users.lock", Kind.ALONE, lambda: True) is None
     assert int(family.told("open, child")) == pid
     family.tell("end, child")
     eventually(lambda: not is_there(pid), "the server ends")

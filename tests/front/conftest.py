@@ -1,0 +1,159 @@
+"""Runs the command line: as a process of its own, and within this one where no server is concerned."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import structlog
+
+from callboard.cli.program import run
+
+WITHIN = 60.0
+"""Seconds for whatever a test waits for."""
+
+SHOP = '''
+import os
+import time
+from pathlib import Path
+
+from callboard import Callboard, Context, Event
+
+app = Callboard("shop", lease="2s", grace="5s")
+
+
+class OrderPlaced(Event, name="order.placed"):
+    order_id: str
+    total: float = 0.0
+
+
+@app.contract
+class OrderForgotten(Event, name="order.forgotten"):
+    order_id: str
+
+
+@app.actor(queue="orders")
+def note(event: OrderPlaced, ctx: Context) -> None:
+    with Path("effects").open("a") as effects:
+        effects.write(f"{event.order_id} {os.getpid()} {os.getppid()}\\n")
+    if event.order_id == "slow":
+        time.sleep(60)
+'''
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+InProcess = Callable[..., "Answer"]
+
+
+class Answer:
+    """What a command said and came to."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A directory with an app in it, `shop:app`."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """That of this process without settings of Callboard's."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
+    return ours | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def callboard(tmp_path: Path, environment: dict[str, str]) -> Run:
+    """Run a command in the test's directory to its end."""
+
+    def call(
+        *arguments: str, stdin: str | bytes = "", env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-m", "callboard", *arguments],
+            cwd=tmp_path,
+            env=environment | (env or {}),
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            timeout=WITHIN,
+            check=False,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+
+    return call
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
+    """Start a program in the test's directory; its output goes to files there. Killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(command: Sequence[str], *, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[str]":
+        with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+            process = subprocess.Popen(
+                command,
+                cwd=tmp_path,
+                env=environment,
+                stdin=stdin,
+                stdout=out,
+                stderr=err,
+                text=True,
+                start_new_session=True,
+            )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+        process.wait(WITHIN)
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[InProcess]:
+    """Run a command in the test's directory, within this process."""
+    for name in [name for name in os.environ if name.startswith("CALLBOARD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    known = set(sys.modules)
+
+    def call(*arguments: str) -> Answer:
+        code = run(arguments)
+        return Answer(code, *capsys.readouterr())
+
+    yield call
+    structlog.reset_defaults()
+    for name in set(sys.modules) - known:
+        if not name.startswith("callboard"):
+            del sys.modules[name]
+
+
+def wait_for(thing: Callable[[], object], what: str) -> None:
+    """Return when it is so; fail when it is not for too long."""
+    give_up_at = time.monotonic() + WITHIN
+    while not thing():
+        if time.monotonic() > give_up_at:
+            pytest.fail(f"not within {WITHIN:g} s: {what}")
+        time.sleep(0.02)
+
+
+def words(path: Path) -> list[list[str]]:
+    """The words of each whole line of a file, none while there is no file."""
+    text = path.read_text() if path.exists() else ""
+    return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]

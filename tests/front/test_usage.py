@@ -1,0 +1,83 @@
+"""What the command line says of itself, and of commands that make no sense."""
+
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from callboard import __main__ as script
+from callboard.cli.exits import MEANINGS, ExitCode, code_of
+from callboard.cli.program import COMMANDS
+from callboard.messages import errors
+from tests.front.conftest import InProcess
+
+
+def test_the_help_lists_every_command_and_every_exit_code(command: InProcess) -> None:
+    answer = command("--help")
+    assert answer.code == 0
+    assert all(name in answer.out for name in COMMANDS)
+    assert all(f"{code.value}: {meaning}" in answer.out for code, meaning in MEANINGS.items())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_examples_of_it(command: InProcess, name: str) -> None:
+    answer = command(name, "--help")
+    assert answer.code == 0
+    assert f"callboard {name}" in answer.out.partition("Examples:")[2]
+
+
+def test_an_unknown_command_is_wrong_usage_and_the_nearest_is_named(command: InProcess) -> None:
+    answer = command("sned")
+    assert answer.code == ExitCode.USAGE
+    assert "send" in answer.err
+
+
+def test_an_unknown_option_is_wrong_usage(command: InProcess) -> None:
+    answer = command("info", "--jsno")
+    assert answer.code == ExitCode.USAGE
+    assert "--jsno" in answer.err
+
+
+def test_without_the_extra_one_line_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = util.find_spec
+    monkeypatch.setattr(script, "find_spec", lambda name: None if name == "rich" else found(name))
+    assert script.main() == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert 'pip install "callboard[cli]"' in said
+    assert said.count("\n") == 1
+
+
+def test_help_loads_neither_the_demo_nor_the_pool() -> None:
+    program = (
+        "import sys; from callboard.cli.program import run; run(['--help']); "
+        "print([name for name in sys.modules if name in ('dramatiq.cli', 'callboard.demo', 'sqlite3')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_error_of_the_project_has_an_exit_code_that_is_documented() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    for kind in kinds:
+        if issubclass(kind, errors.CallboardError):
+            assert code_of(kind.__new__(kind)) in MEANINGS
+
+
+def test_a_setting_with_a_slip_names_the_nearest(
+    command: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_WORKSPCE", "dev")
+    answer = command("info")
+    assert answer.code == ExitCode.USAGE
+    assert "CALLBOARD_WORKSPACE" in answer.err
+
+
+def test_looking_where_there_is_no_mailbox_makes_none(command: InProcess, tmp_path: Path) -> None:
+    answer = command("info")
+    assert answer.code == ExitCode.FAILED
+    assert "--home or --url" in answer.err
+    assert list(tmp_path.iterdir()) == []

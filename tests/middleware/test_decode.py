@@ -1,0 +1,58 @@
+"""The decode layer makes an event of bytes, or ends the delivery with the reason why it cannot."""
+
+import pytest
+
+from callboard import Event
+from callboard.messages.catalog import Catalog
+from callboard.messages.codec import encode
+from callboard.messages.delivery import SUCCEEDED, OutcomeKind, Reason
+from callboard.middleware.decode import Decode
+from tests.middleware.attempts import OrderPlaced, attempt, run
+
+
+class Other(Event, name="order.other"):
+    """A contract that the catalog knows and the actor does not want."""
+
+    order_id: str
+
+
+@pytest.fixture
+def decode() -> Decode:
+    catalog = Catalog()
+    catalog.add(OrderPlaced)
+    catalog.add(Other)
+    return Decode(catalog)
+
+
+def test_the_event_and_its_envelope_are_there_before_the_handler_runs(decode: Decode) -> None:
+    made = attempt()
+    assert run(decode, made, SUCCEEDED) == (True, SUCCEEDED)
+    assert made.event == OrderPlaced("A")
+    assert (made.envelope.id, made.envelope.type) == ("e-1", "order.placed")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"specversion":"1.0"}', b"\xff", b"[" * 200_000])
+def test_bytes_that_are_no_envelope_end_the_delivery(decode: Decode, body: bytes) -> None:
+    ran, outcome = run(decode, attempt(body=body), SUCCEEDED)
+    assert not ran
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.DEAD, Reason.INVALID_BODY)
+    assert outcome.detail
+
+
+def test_fields_that_do_not_fit_end_the_delivery_naming_the_field_and_not_the_content(decode: Decode) -> None:
+    body = encode(OrderPlaced("A"), id="e-1", source="t").body.replace(b'"order_id":"A"', b'"order_id":12345')
+    ran, outcome = run(decode, attempt(body=body), SUCCEEDED)
+    assert (ran, outcome.reason) == (False, Reason.INVALID_BODY)
+    assert "order_id" in (outcome.detail or "")
+    assert "12345" not in (outcome.detail or "")
+
+
+def test_a_contract_the_actor_does_not_want_ends_the_delivery(decode: Decode) -> None:
+    ran, outcome = run(decode, attempt(body=encode(Other("A"), id="e-1", source="t").body), SUCCEEDED)
+    assert (ran, outcome.kind, outcome.reason) == (False, OutcomeKind.DEAD, Reason.UNKNOWN_CONTRACT)
+    assert outcome.detail == "handler does not subscribe to 'order.other'"
+
+
+def test_a_contract_the_catalog_has_not_got_ends_the_delivery() -> None:
+    ran, outcome = run(Decode(Catalog()), attempt(), SUCCEEDED)
+    assert (ran, outcome.reason) == (False, Reason.UNKNOWN_CONTRACT)

@@ -1,0 +1,233 @@
+"""The stack runs its layers in order around a handler, and every exception becomes an outcome."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq.brokers.stub import StubBroker
+
+from callboard import DiscardEvent, RejectEvent, Retry, RetryLater
+from callboard.messages.catalog import Catalog
+from callboard.messages.delivery import SUCCEEDED, History, Outcome, OutcomeKind, Reason
+from callboard.middleware.attempt import Attempt
+from callboard.middleware.decode import Decode
+from callboard.middleware.retry import retry
+from callboard.middleware.stack import LONGEST_ERROR, Guarded, Handler, Layer, Stack, default_layers
+from tests.middleware.attempts import NOW, Layering, attempt, policy
+
+Drive = Callable[[Sequence[Layer], Callable[[Attempt], Any], Attempt], Outcome]
+
+
+def drive_plain(layers: Sequence[Layer], invoke: Callable[[Attempt], Any], made: Attempt) -> Outcome:
+    return Guarded(Handler(invoke, policy(), is_async=False), layers).perform(made)
+
+
+def drive_async(layers: Sequence[Layer], invoke: Callable[[Attempt], Any], made: Attempt) -> Outcome:
+    async def ainvoke(made: Attempt) -> Any:
+        await asyncio.sleep(0)
+        return invoke(made)
+
+    return asyncio.run(Guarded(Handler(ainvoke, policy(), is_async=True), layers).aperform(made))
+
+
+@pytest.fixture(params=[drive_plain, drive_async])
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """Runs a handler within layers, as `def` and as `async def`."""
+    found: Drive = request.param
+    return found
+
+
+def told_by(told: list[str], name: str) -> Layer:
+    """A layer that tells when it is passed."""
+
+    def layer(made: Attempt) -> Layering:
+        told.append(f"{name} in")
+        outcome = yield
+        told.append(f"{name} out: {outcome.kind}")
+        return outcome
+
+    return layer
+
+
+def raising(error: BaseException) -> Callable[[Attempt], Any]:
+    def invoke(made: Attempt) -> None:
+        raise error
+
+    return invoke
+
+
+def test_the_order_of_the_layers_is_fixed() -> None:
+    decode, last = default_layers(Catalog())
+    assert isinstance(decode, Decode)
+    assert last is retry
+
+
+def test_layers_are_entered_from_the_outside_and_left_from_the_inside(drive: Drive) -> None:
+    told: list[str] = []
+    layers = [told_by(told, "a"), told_by(told, "b")]
+    assert drive(layers, lambda _: told.append("handler"), attempt()) == SUCCEEDED
+    assert told == ["a in", "b in", "handler", "b out: succeeded", "a out: succeeded"]
+
+
+def test_without_layers_the_handler_runs_alone(drive: Drive) -> None:
+    ran: list[Attempt] = []
+    made = attempt()
+    assert drive([], ran.append, made) == SUCCEEDED
+    assert ran == [made]
+
+
+def test_a_layer_that_answers_by_itself_keeps_the_inner_ones_from_running(drive: Drive) -> None:
+    told: list[str] = []
+    answer = Outcome(OutcomeKind.DISCARDED, Reason.MAX_AGE)
+
+    def answers(made: Attempt) -> Layering:
+        return answer
+        yield
+
+    def never(made: Attempt) -> None:
+        raise AssertionError("the handler runs")
+
+    assert drive([told_by(told, "a"), answers, told_by(told, "b")], never, attempt()) == answer
+    assert told == ["a in", "a out: discarded"]
+
+
+def test_a_layer_may_change_the_outcome_for_those_outside_of_it(drive: Drive) -> None:
+    told: list[str] = []
+
+    def changes(made: Attempt) -> Layering:
+        yield
+        return Outcome(OutcomeKind.DUPLICATE)
+
+    layers = [told_by(told, "a"), changes, told_by(told, "b")]
+    assert drive(layers, lambda _: None, attempt()).kind is OutcomeKind.DUPLICATE
+    assert told[-2:] == ["b out: succeeded", "a out: duplicate"]
+
+
+def test_a_layer_that_yields_twice_is_an_error(drive: Drive) -> None:
+    closed: list[str] = []
+
+    def twice(made: Attempt) -> Layering:
+        try:
+            outcome = yield
+            yield
+            return outcome
+        finally:
+            closed.append("closed")
+
+    with pytest.raises(RuntimeError, match="twice.* a layer yields once"):
+        drive([twice], lambda _: None, attempt())
+    assert closed == ["closed"]
+
+
+def test_a_layer_that_fails_before_the_handler_keeps_it_from_running(drive: Drive) -> None:
+    def faulty(made: Attempt) -> Layering:
+        raise OSError("store unreachable")
+        yield
+
+    ran: list[Attempt] = []
+    with pytest.raises(OSError, match="store unreachable"):
+        drive([faulty], ran.append, attempt())
+    assert ran == []
+
+
+def test_an_exception_of_the_handler_asks_for_a_retry_and_is_remembered(drive: Drive) -> None:
+    made, error = attempt(), ValueError("no")
+    outcome = drive([], raising(error), made)
+    assert outcome.kind is OutcomeKind.RETRIED
+    assert outcome.error is not None
+    assert (outcome.error.type, outcome.error.message, outcome.error.at) == ("ValueError", "no", NOW)
+    assert made.exception is error
+
+
+def test_a_long_message_is_cut(drive: Drive) -> None:
+    outcome = drive([], raising(ValueError("x" * 10_000)), attempt())
+    assert outcome.error is not None
+    assert outcome.error.message == "x" * LONGEST_ERROR
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [
+        (DiscardEvent("old"), Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, "old")),
+        (RejectEvent("bad"), Outcome(OutcomeKind.DEAD, Reason.REJECTED, "bad")),
+    ],
+)
+def test_signals_that_end_a_delivery_are_outcomes_and_no_errors(
+    drive: Drive, signal: Exception, expected: Outcome
+) -> None:
+    made = attempt()
+    assert drive([], raising(signal), made) == expected
+    assert made.exception is None
+
+
+def test_a_signal_without_words_has_none() -> None:
+    assert (DiscardEvent().detail, RejectEvent().detail) == ("", "")
+    assert (RetryLater("1s", "busy").after, RetryLater("1s", "busy").detail) == ("1s", "busy")
+
+
+def test_whatever_a_plain_handler_raises_is_its_outcome() -> None:
+    for error in (KeyboardInterrupt(), SystemExit(1), GeneratorExit(), MemoryError(), StopIteration(3)):
+        assert drive_plain([], raising(error), attempt()).kind is OutcomeKind.RETRIED
+
+
+def test_being_cancelled_is_not_the_outcome_of_an_async_handler() -> None:
+    async def cancelled() -> None:
+        async def wait(made: Attempt) -> None:
+            await asyncio.sleep(60)
+
+        task = asyncio.create_task(Guarded(Handler(wait, policy(), is_async=True), []).aperform(attempt()))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+
+class Speechless(Exception):  # noqa: N818 - it says nothing
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.xfail(strict=True, reason="an exception whose text cannot be made leaves perform() as another exception")
+def test_an_exception_that_cannot_be_shown_is_an_outcome_like_any_other(drive: Drive) -> None:
+    outcome = drive([], raising(Speechless()), attempt())
+    assert outcome.kind is OutcomeKind.RETRIED
+    assert outcome.error is not None
+    assert outcome.error.type == "Speechless"
+
+
+def test_what_is_remembered_of_a_charged_attempt() -> None:
+    first = drive_plain([], raising(ValueError("first")), attempt()).error
+    second = drive_plain([], raising(KeyError("second")), attempt()).error
+    assert attempt().history(first) == History(1, 0, first, first)
+    before = History(attempts=4, crashes=2, first_error=first, last_error=first)
+    assert attempt(history=before).history(second) == History(5, 2, first, second)
+    assert attempt(history=before).history(None) == History(5, 2, first, first)
+
+
+def test_the_stack_wraps_event_handlers_and_leaves_plain_actors_alone() -> None:
+    broker = StubBroker(middleware=[])
+    broker.add_middleware(Stack([retry]))
+
+    @dramatiq.actor(broker=broker)
+    def plain() -> None: ...
+
+    assert not isinstance(plain.fn, Guarded)
+    handler = Handler(lambda _: None, policy(Retry.never()), is_async=False)
+    handler.__module__ = __name__
+    actor: dramatiq.Actor[..., Any] = dramatiq.Actor(
+        handler,  # type: ignore[arg-type]  # as an event actor hands it in
+        broker=broker,
+        actor_name="handler",
+        queue_name="default",
+        priority=0,
+        options={},
+    )
+    wrapped: object = actor.fn
+    assert isinstance(wrapped, Guarded)
+    assert (wrapped.policy, wrapped.is_async) == (handler.policy, False)

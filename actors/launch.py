@@ -120,7 +120,7 @@ class _Keeper:
             with log.open("ab") as output:
                 subprocess.run(  # noqa: S603 - it goes on in the background by itself
                     [*program, str(home), str(address), str(theirs), *server],
-                    # A locale that this machine has not got would keep the server from starting.
+                    # Some builds of the server do not start in a locale that the machine has not got.
                     env=os.environ | {"LC_ALL": "C"},
                     cwd=home,
                     check=False,

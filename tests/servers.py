@@ -65,7 +65,7 @@ class Server:
     def _start(self) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             self._command,
-            # A locale that this machine has not got would keep the server from starting.
+            # Some builds of the server do not start in a locale that the machine has not got.
             env=os.environ | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -1,5 +1,7 @@
 """The names of a workspace's keys; nothing else knows them, neither in Python nor in Lua."""
 
+import re
+
 ROOT = "callboard:{{{workspace}}}:"
 """All keys of a workspace share the hash tag in braces, so that a cluster keeps every script atomic."""
 
@@ -43,9 +45,9 @@ def queue_key(root: str, part: str, queue: str) -> str:
     return root + OF_QUEUE[part] + queue
 
 
-def lua_names() -> str:
-    """The same names as Lua locals, made from `KEYS[1]`, the root."""
-    lines = ["local ROOT = KEYS[1]"]
-    for table in (OF_WORKSPACE, OF_QUEUE, OF_OTHERS):
-        lines += [f"local {name} = ROOT .. '{part}'" for name, part in table.items()]
-    return "\n".join(lines) + "\n"
+def lua_names(text: str) -> str:
+    """The names that a script uses as Lua locals, made from `KEYS[1]`, the root."""
+    used = set(re.findall(r"\b[A-Z_]+\b", text))
+    names = {**OF_WORKSPACE, **OF_QUEUE, **OF_OTHERS}
+    lines = [f"local {name} = ROOT .. '{part}'" for name, part in names.items() if name in used]
+    return "\n".join(["local ROOT = KEYS[1]", *lines]) + "\n"

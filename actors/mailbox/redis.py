@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from ...messages.delivery import Delivery, History, OutcomeKind, Reason
 from ...messages.errors import MailboxUnavailable, StaleRoutes
+from .connections import Argument, Connections
 from .keys import OF_OTHERS, queue_key, root_of
 from .mailbox import (
     ENDED_RETENTION_MS,
@@ -28,7 +29,7 @@ from .mailbox import (
     Verdict,
     WorkerInfo,
 )
-from .scripts import Argument, Script, named_errors
+from .scripts import Script, named_errors
 from .wakeups import WakeUps
 from .wire import pairs, publish_arguments, read_fetched, read_queue, renew_arguments, settle_arguments
 
@@ -75,6 +76,7 @@ class RedisMailbox:
         self._closed = threading.Event()
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
+        self._connections = Connections(self.client.connection_pool)
         self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
@@ -183,6 +185,7 @@ class RedisMailbox:
         """See `Mailbox.close`."""
         self._closed.set()
         self._wake_ups.close()
+        self._connections.close()
         self.client.close()
 
     def _server_name(self) -> str:
@@ -201,7 +204,7 @@ class RedisMailbox:
     def _run(self, script: str, arguments: list[Argument]) -> Any:
         self._check_open()
         with self._reviving():
-            return _script(script).run(self.client, self._root, arguments)
+            return _script(script).run(self._connections, self._root, arguments)
 
     def _insist(self, script: str, arguments: Callable[[bool], list[Argument]]) -> Any:
         """Run a script, trying again while patience lasts; `arguments` is told whether it is again."""

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
+from .connections import Argument
 from .mailbox import MIN_WINDOW_MS, Fetched, Posting, QueueInfo, Settlement
-from .scripts import Argument
 
 _history_decoder = msgspec.json.Decoder(History)
 

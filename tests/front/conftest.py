@@ -15,7 +15,7 @@ from callboard.cli.program import run
 WITHIN = 60.0
 """Seconds for whatever a test waits for."""
 
-SHOP = '''
+SHOP = """
 import os
 import time
 from pathlib import Path
@@ -41,7 +41,7 @@ def note(event: OrderPlaced, ctx: Context) -> None:
         effects.write(f"{event.order_id} {os.getpid()} {os.getppid()}\\n")
     if event.order_id == "slow":
         time.sleep(60)
-'''
+"""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -28,9 +28,7 @@ def test_a_module_that_does_not_import_is_shown_with_its_own_lines_alone(
         ("app = (", "SyntaxError"),
     ],
 )
-def test_whatever_a_module_raises_is_told(
-    command: InProcess, tmp_path: Path, source: str, told: str
-) -> None:
+def test_whatever_a_module_raises_is_told(command: InProcess, tmp_path: Path, source: str, told: str) -> None:
     (tmp_path / "broken.py").write_text(source)
     answer = command("send", "broken:app", "order.placed", "--data", "{}")
     assert answer.code == ExitCode.USAGE

@@ -67,9 +67,7 @@ def test_every_error_of_the_project_has_an_exit_code_that_is_documented() -> Non
             assert code_of(kind.__new__(kind)) in MEANINGS
 
 
-def test_a_setting_with_a_slip_names_the_nearest(
-    command: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_setting_with_a_slip_names_the_nearest(command: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALLBOARD_WORKSPCE", "dev")
     answer = command("info")
     assert answer.code == ExitCode.USAGE

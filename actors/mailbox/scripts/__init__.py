@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
-import redis
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 - redis has errors of its own by these names
@@ -17,9 +16,8 @@ from redis.exceptions import (
 )
 
 from ....messages.errors import MailboxRefused, MailboxUnavailable
+from ..connections import Argument, Connections
 from ..keys import lua_names
-
-Argument = bytes | str | int
 
 FLAGS = {"publish": "", "register": "", "info": "flags=no-writes"}
 """A full server takes nothing new in, but whatever drains it or keeps a promise must go on."""
@@ -53,15 +51,15 @@ class Script:
 
     def __init__(self, name: str) -> None:
         here = files(__package__)
-        parts = [f"#!lua {FLAGS.get(name, ALLOWED_WHEN_FULL)}".rstrip(), lua_names()]
-        parts += [(here / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, ("base",)), name)]
-        self.text = "\n".join(parts)
+        parts = [(here / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, ("base",)), name)]
+        flags = f"#!lua {FLAGS.get(name, ALLOWED_WHEN_FULL)}".rstrip()
+        self.text = "\n".join([flags, lua_names("\n".join(parts)), *parts])
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: redis.Redis, root: str, arguments: list[Argument]) -> Any:
+    def run(self, connections: Connections, root: str, arguments: list[Argument]) -> Any:
         """Run it on the workspace of `root`; raises `MailboxUnavailable` or `MailboxRefused`."""
         with named_errors():
             try:
-                return client.execute_command("EVALSHA", self.digest, 1, root, *arguments)
+                return connections.call("EVALSHA", self.digest, 1, root, *arguments)
             except NoScriptError:
-                return client.execute_command("EVAL", self.text, 1, root, *arguments)
+                return connections.call("EVAL", self.text, 1, root, *arguments)

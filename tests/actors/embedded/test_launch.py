@@ -27,9 +27,14 @@ def test_a_starter_that_blocks_signals_does_not_make_the_server_deaf(
     assert "ready to exit" in (home / "server.log").read_text()
 
 
-def test_a_locale_that_the_machine_has_not_got_does_no_harm(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_refuses_an_unknown_locale_comes_up_all_the_same(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    picky = tmp_path / "redis-server"
+    picky.write_text(f'#!/bin/sh\n[ "$LC_ALL" = C ] || exit 1\nexec "{server_binary()}" "$@"\n')
+    picky.chmod(0o700)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
     server.open()
 

@@ -108,8 +108,10 @@ class Publisher:
         if not subscriptions:
             self._unrouted(prepared)
         targets = tuple(
-            Target(each.actor, each.queue, prepared.key, each.contracts[prepared.name])
-            for each in subscriptions
+            [
+                Target(each.actor, each.queue, prepared.key, each.contracts[prepared.name])
+                for each in subscriptions
+            ]
         )
         return Posting(
             prepared.name,
@@ -181,9 +183,11 @@ class Publisher:
         return Receipt(
             event.id,
             tuple(
-                # A duplicate of a key made just now can only be this very call, whose first reply was lost.
-                _delivery_receipt(target.actor, verdict is Verdict.DUPLICATE and not event.own_key)
-                for target, verdict in zip(posting.targets, verdicts, strict=True)
+                [
+                    # A duplicate of a key made just now can only be this call, whose first reply was lost.
+                    _delivery_receipt(target.actor, verdict is Verdict.DUPLICATE and not event.own_key)
+                    for target, verdict in zip(posting.targets, verdicts, strict=True)
+                ]
             ),
         )
 

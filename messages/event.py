@@ -93,7 +93,7 @@ class EventMeta(msgspec.StructMeta):
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class Event(msgspec.Struct, frozen=True, metaclass=EventMeta, abstract=True):
+class Event(msgspec.Struct, frozen=True, gc=False, metaclass=EventMeta, abstract=True):
     """The base of all contracts: subclass it with a name, and annotate the fields.
 
     Class keywords: `name` (dotted lower-case words), `version` (from 1), `key` (the fields that name the

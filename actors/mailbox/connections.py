@@ -4,6 +4,7 @@ import os
 from collections import deque
 from typing import Any
 
+from hiredis import pack_command
 from redis.connection import Connection, ConnectionPool
 from redis.exceptions import ResponseError
 
@@ -26,7 +27,7 @@ class Connections:
         """The answer to a command; raises what the client raises."""
         connection = self._take()
         try:
-            connection.send_command(*command)
+            connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]  # any length
             answer = connection.read_response()
         except ResponseError:
             self._idle.append(connection)

@@ -53,11 +53,11 @@ def new_app(mailbox: Mailbox | None = None, **options: object) -> Callboard:
     return Callboard("shop", mailbox=MemoryMailbox() if mailbox is None else mailbox, **options)  # type: ignore[arg-type]  # options are the caller's
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, *, within: float = DEADLINE) -> None:
     """Wait until something holds; fails the test, saying what it waited for, when it takes too long."""
-    give_up_at = time.monotonic() + DEADLINE
+    give_up_at = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < give_up_at, f"waited {DEADLINE:g} s for {what}"
+        assert time.monotonic() < give_up_at, f"waited {within:g} s for {what}"
         time.sleep(0.002)
 
 

@@ -1,8 +1,10 @@
 """What a worker makes of deliveries: every one ends in an outcome that is written, whatever goes wrong."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -13,7 +15,11 @@ import structlog
 from structlog.testing import capture_logs
 
 from callboard import Callboard, Context, DiscardEvent, Event, RejectEvent, Retry, RetryLater
+from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.mailbox import EndedRecord, Mailbox, Posting, Target
+from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.ticket import Ticket
+from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
 from callboard.messages.delivery import OutcomeKind, Reason
 from callboard.messages.errors import MailboxError, MailboxRefused, MailboxUnavailable
@@ -132,22 +138,6 @@ def test_an_event_that_is_too_old_for_another_attempt_ends_dead(app: Callboard) 
     assert queue_of(app).retried >= 1
 
 
-def test_the_delay_an_event_was_published_with_is_not_counted_as_its_age(app: Callboard) -> None:
-    starts: list[int] = []
-
-    @app.actor(retry=Retry.every("1 ms", give_up_after="150 ms", max_attempts=2))
-    def handler(event: OrderPlaced, ctx: Context) -> None:
-        starts.append(ctx.attempt)
-        raise ValueError("no")
-
-    with working(app):
-        app.publish(OrderPlaced("A"), after="0.3 seconds")
-        until(lambda: queue_of(app).dead, "the end")
-    assert starts[:1] == [1]
-    assert ended(app).reason in (Reason.MAX_ATTEMPTS, Reason.MAX_AGE)
-    assert queue_of(app).retried == 1 or ended(app).reason is Reason.MAX_ATTEMPTS
-
-
 def test_an_event_whose_key_ended_dead_may_be_published_again(app: Callboard) -> None:
     @app.actor(retry=Retry.never())
     def handler(event: OrderPlaced) -> None:
@@ -224,6 +214,43 @@ def test_a_retry_later_that_cannot_be_read_keeps_to_the_limits(memory_app: Callb
     memory_app.publish(OrderPlaced("A"))
     work_off(memory_app)
     assert len(starts) <= 3
+
+
+class Speechless(Exception):  # noqa: N818 - it says nothing
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+STRANGE = {
+    "an exception without words": Speechless(),
+    "an error that is no valid Unicode": ValueError("\ud800"),
+    "words that are no valid Unicode": RejectEvent("\ud800"),
+    "words that are no text": RejectEvent(7),  # type: ignore[arg-type]  # a handler's mistake
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.xfail(
+    strict=True, reason="it escapes the stack, or ends the settler's thread: nothing of the process is settled any more"
+)
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_exception_hurts_only_its_own_delivery(server_url: str, what: str) -> None:
+    app = new_app(RedisMailbox(server_url, workspace=f"strange-{next(_ids)}"))
+
+    @app.actor(retry=Retry.never())
+    def handler(event: OrderPlaced) -> None:
+        if event.order_id == "bad":
+            raise STRANGE[what]
+
+    app.publish_many([OrderPlaced("bad"), OrderPlaced("good")])
+    try:
+        with working(app, threads=1):
+            until(lambda: is_at_rest(app), "rest", within=2)
+        assert (queue_of(app).dead, queue_of(app).succeeded) == (1, 1)
+    finally:
+        app.close()
 
 
 # What cannot be handled.
@@ -510,70 +537,72 @@ def test_middleware_never_sees_a_ticket(memory_app: Callboard) -> None:
     assert sees.actors == {"handler"}
 
 
+@contextmanager
+def held_by_a_consumer(app: Callboard) -> Iterator[CallboardConsumer]:
+    """A consumer without threads, which the test fetches and drains for."""
+    process = WorkerProcess(app.broker, app.mailbox, threads=1)
+    process.settler.start()
+    yield CallboardConsumer(process, "default", 50)
+    process.settler.stop(10)
+    process.loop._loop.close()
+
+
 def test_of_what_a_worker_holds_lower_priorities_go_first(app: Callboard) -> None:
     order: list[str] = []
-    started, go = threading.Event(), threading.Event()
-
-    @app.actor(priority=0)
-    def gate(event: OrderShipped) -> None:
-        started.set()
-        assert go.wait(10)
 
     def declare(name: str, priority: int) -> None:
         def handler(event: OrderPlaced) -> None:
-            order.append(name)
+            order.append(f"{name} {event.order_id}")
 
         app.actor(name=name, priority=priority)(handler)
 
     declare("last", 9)
     declare("first", -1)
     declare("middle", 5)
-    with working(app, threads=1) as worker:
-        app.publish(OrderShipped("gate"))
-        assert started.wait(10)
-        app.publish_many([OrderPlaced(str(number)) for number in range(3)])
-        consumer = worker.consumers["default"].consumer
-        assert consumer is not None
-        go.set()
-        until(lambda: is_at_rest(app), "rest")
-    # What was fetched together is in order of priority; each event is fanned out at once.
-    assert sorted(order) == sorted(3 * ["first", "middle", "last"])
-    assert order[0] in {"first", "last"}
-    assert order.index("first") < order.index("middle")
+    app.publish_many([OrderPlaced("1"), OrderPlaced("2")])
+    with held_by_a_consumer(app) as consumer:
+        consumer._accept(app.mailbox.fetch("default", 10, owner="w", lease_ms=10_000).deliveries)
+        consumer.drain(Ticket(consumer))
+    assert order == ["first 1", "first 2", "middle 1", "middle 2", "last 1", "last 2"]
+    assert queue_of(app).succeeded == 6
 
 
 # Stopping.
 
 
 def test_a_worker_that_stops_lets_its_handlers_end_and_gives_back_the_rest(app: Callboard) -> None:
-    starts: list[tuple[str, int]] = []
-    first, go = threading.Event(), threading.Event()
+    starts: list[str] = []
+    started, go = threading.Event(), threading.Event()
 
     @app.actor
-    def handler(event: OrderPlaced, ctx: Context) -> None:
-        starts.append((event.order_id, ctx.attempt))
-        first.set()
+    def handler(event: OrderPlaced) -> None:
+        starts.append(event.order_id)
+        started.set()
         assert go.wait(10)
 
     app.publish_many([OrderPlaced(str(number)) for number in range(20)])
-    with working(app, threads=2) as worker:
-        assert first.wait(10)
-        stop = threading.Thread(target=worker.stop)
-        stop.start()
-        until(lambda: app.broker._worker is None or app.broker._worker.stopping, "the stop to begin")
-        go.set()
-        stop.join()
-        queue = queue_of(app)
-        assert (queue.leased, queue.scheduled, queue.suspects) == (0, 0, 0)
-        assert queue.succeeded == len(starts) <= 2
-        assert queue.ready == 20 - len(starts)
-        worker.consumers.clear()
-        worker.workers.clear()
-        worker.broker.emit_before = lambda *_: None  # type: ignore[method-assign]  # it has stopped already
-        worker.broker.emit_after = lambda *_: None  # type: ignore[method-assign]  # it has stopped already
+    with working(app, threads=2):
+        assert started.wait(10)
+        threading.Timer(0.05, go.set).start()
+    queue = queue_of(app)
+    assert (queue.succeeded, queue.ready) == (len(starts), 20 - len(starts))
+    assert (queue.leased, queue.scheduled, queue.suspects, queue.takeovers) == (0, 0, 0, 0)
     fetched = app.mailbox.fetch("default", 100, owner="w", lease_ms=10_000)
-    assert {delivery.attempt for delivery in fetched.deliveries} == {1}
-    assert len(fetched.deliveries) == 20 - len(starts)
+    assert {delivery.attempt for delivery in fetched.deliveries} <= {1}
+
+
+def test_what_was_fetched_and_not_started_goes_back_in_its_order(app: Callboard) -> None:
+    @app.actor
+    def handler(event: OrderPlaced) -> None: ...
+
+    app.publish_many([OrderPlaced(str(number)) for number in range(10)])
+    with held_by_a_consumer(app) as consumer:
+        consumer._accept(app.mailbox.fetch("default", 6, owner="w", lease_ms=10_000).deliveries)
+        consumer.close()
+        until(lambda: queue_of(app).released == 6, "all to be given back")
+    names = [json.loads(each.body)["data"]["order_id"] for each in
+             app.mailbox.fetch("default", 10, owner="w", lease_ms=10_000).deliveries]
+    assert names == [str(number) for number in range(10)]
 
 
 def test_a_worker_can_be_followed_by_another(app: Callboard) -> None:
@@ -632,11 +661,13 @@ def test_a_failing_mailbox_is_survived_and_each_handler_runs_once(
 def test_no_handler_runs_while_fetching_fails(mailbox: Mailbox, error: MailboxError) -> None:
     app, wrapped, seen = faulty(mailbox)
     app.publish(OrderPlaced("A"))
-    wrapped.fail("fetch", error, times=3)
+    wrapped.fail("fetch", error, times=100_000)
     with working(app):
-        until(lambda: len([c for c in wrapped.calls if c == "fetch"]) >= 3, "three tries")
-        assert seen == [] or not wrapped.faults["fetch"]
-        until(lambda: is_at_rest(app), "rest")
+        until(lambda: wrapped.calls.count("fetch") >= 3, "three tries")
+    assert seen == []
+    assert (queue_of(app).ready, queue_of(app).leased) == (1, 0)
+    wrapped.faults.clear()
+    work_off(app)
     assert seen == ["A"]
 
 

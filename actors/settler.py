@@ -48,6 +48,7 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Hand a settlement over."""
+        settlement.delivery.concluded = True
         self._waiting.append(settlement)
         # Waking the thread for each of many thousands a second would cost more than settling does.
         if not self._awake:

@@ -158,9 +158,10 @@ class WorkerProcess:
             self.alone.signal.set()
 
     def _lost(self, deliveries: Sequence[Delivery]) -> None:
-        still_held = [delivery for delivery in deliveries if delivery in self.held]
-        self.held.difference_update(still_held)
-        for delivery in still_held:
+        # What is concluded may just have been settled: the settler will know whether it was fenced off.
+        running = [delivery for delivery in deliveries if not delivery.concluded and delivery in self.held]
+        self.held.difference_update(running)
+        for delivery in running:
             logger.warning("lease lost: another worker may hold it now", delivery=repr(delivery))
 
     def _nudge(self) -> None:

@@ -99,6 +99,8 @@ class Delivery(msgspec.Struct, eq=False):
     history: History = NO_HISTORY
     alone: bool = False
     """Handed out alone, because a worker that held it before was lost."""
+    concluded: bool = False
+    """What this attempt came to is known and on its way to the mailbox."""
 
     @property
     def actor(self) -> str:

@@ -93,7 +93,10 @@ def test_two_actors_of_one_name_are_refused(memory_app: Callboard) -> None:
 
 
 EMPTY = pytest.param(
-    "", marks=pytest.mark.xfail(strict=True, reason='name="" falls back to the function\'s name, unlike queue=""')
+    "",
+    marks=pytest.mark.xfail(
+        strict=True, reason='name="" falls back to the function\'s name, unlike queue=""'
+    ),
 )
 
 

@@ -111,7 +111,9 @@ def test_a_message_that_is_dead_keeps_its_error_and_its_bytes(app: Callboard) ->
     assert b'"argument"' in record.stored
 
 
-@pytest.mark.xfail(strict=True, reason="the error of a dead plain message is not in its record: no history is handed in")
+@pytest.mark.xfail(
+    strict=True, reason="the error of a dead plain message is not in its record: no history is handed in"
+)
 def test_the_record_of_a_dead_message_tells_its_error(memory_app: Callboard) -> None:
     @dramatiq.actor(broker=memory_app.broker, max_retries=0)
     def fails() -> None:
@@ -125,7 +127,8 @@ def test_the_record_of_a_dead_message_tells_its_error(memory_app: Callboard) -> 
 
 
 @pytest.mark.xfail(
-    strict=True, reason="a retry that could not be sent is followed by an ack: the message is gone (as on dramatiq's own)"
+    strict=True,
+    reason="a retry that could not be sent is followed by an ack: the message is gone (as on dramatiq's own)",
 )
 def test_a_retry_that_could_not_be_sent_is_not_lost() -> None:
     app = new_app(mailbox := FaultyMailbox(new_app().mailbox))
@@ -161,11 +164,11 @@ def test_pipelines_hand_results_on(app: Callboard) -> None:
     results: list[int] = []
 
     @dramatiq.actor(broker=app.broker)
-    def double(number: int) -> int:
+    def double(number: int = 0) -> int:
         return 2 * number
 
     @dramatiq.actor(broker=app.broker)
-    def keep(number: int) -> None:
+    def keep(number: int = 0) -> None:
         results.append(number)
 
     dramatiq.pipeline([double.message(5), double.message(), keep.message()], broker=app.broker).run()
@@ -252,7 +255,7 @@ def test_consuming_without_a_worker_says_what_is_missing(memory_app: Callboard) 
 
 def test_a_message_for_an_unknown_actor_is_dead_and_its_neighbours_are_processed(app: Callboard) -> None:
     record, seen = recorder(app)
-    stranger = dramatiq.Message(
+    stranger: dramatiq.Message[Any] = dramatiq.Message(
         queue_name="default", actor_name="stranger", args=("x",), kwargs={}, options={}
     )
     record.send(1)

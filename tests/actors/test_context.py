@@ -251,7 +251,8 @@ def test_what_a_handler_publishes_follows_routes_that_change(app: Callboard) -> 
 
 
 @pytest.mark.xfail(
-    strict=True, reason="a payload conflict of a handler's publish is neither logged nor counted: the event is gone"
+    strict=True,
+    reason="a payload conflict of a handler's publish is neither logged nor counted: the event is gone",
 )
 def test_a_conflict_of_what_a_handler_published_is_seen(memory_app: Callboard) -> None:
     @memory_app.actor

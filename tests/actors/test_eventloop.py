@@ -48,11 +48,11 @@ class Crowd:
             self.now -= 1
 
 
-def crowded(app: Callboard, **options: Retry) -> Crowd:
+def crowded(app: Callboard) -> Crowd:
     """An actor whose handlers wait in a crowd."""
     crowd = Crowd()
 
-    @app.actor(**options)
+    @app.actor
     async def handler(event: OrderPlaced) -> None:
         await crowd.wait()
 
@@ -202,7 +202,8 @@ def test_a_handler_that_will_not_be_cancelled_does_not_keep_the_worker(app: Call
 
 
 @pytest.mark.xfail(
-    strict=True, reason="a CancelledError of the handler's own counts as `released`: it starts again at once, for ever"
+    strict=True,
+    reason="a CancelledError of the handler's own counts as `released`: it starts again at once, for ever",
 )
 def test_a_handler_whose_own_task_was_cancelled_has_failed(memory_app: Callboard) -> None:
     starts: list[int] = []
@@ -224,7 +225,9 @@ def test_a_handler_whose_own_task_was_cancelled_has_failed(memory_app: Callboard
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(strict=True, reason="SystemExit in an async handler ends the event loop of the process for good")
+@pytest.mark.xfail(
+    strict=True, reason="SystemExit in an async handler ends the event loop of the process for good"
+)
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
 def test_an_async_handler_that_raises_system_exit_takes_nobody_down(error: BaseException) -> None:
     app, seen = new_app(), []

@@ -86,7 +86,9 @@ def test_events_published_before_the_first_worker_starts_wait_for_it(app: Callbo
         app.publish(OrderPlaced(str(number)))
     assert queue_of(app).ready == 50
     work_off(app, threads=1)
-    assert [event.order_id for _, event in seen if isinstance(event, OrderPlaced)] == list(map(str, range(50)))
+    assert [event.order_id for _, event in seen if isinstance(event, OrderPlaced)] == list(
+        map(str, range(50))
+    )
 
 
 def test_the_same_dedup_key_is_a_duplicate_while_it_lives_and_after_it_was_completed(app: Callboard) -> None:
@@ -140,7 +142,8 @@ def test_a_known_key_with_another_body_is_a_conflict_and_nothing_is_stored(app: 
 )
 def test_each_form_of_after_reaches_the_schedule(app: Callboard, after: Any) -> None:
     subscribe(app, "handler")
-    app.publish(A, after=after() if callable(after) else after)
+    moment: Any = after() if callable(after) else after
+    app.publish(A, after=moment)
     assert (queue_of(app).ready, queue_of(app).scheduled) == (0, 1)
     fetched = app.mailbox.fetch("default", 10, owner="w", lease_ms=1000)
     assert fetched.deliveries == []
@@ -218,7 +221,11 @@ def test_an_event_without_a_route_is_counted_and_logged(app: Callboard) -> None:
     assert receipt.deliveries == ()
     assert app.mailbox.info().unrouted == {"order.placed": 1}
     (line,) = [line for line in logs if line["event"] == "nobody subscribes"]
-    assert (line["event_name"], line["event_id"], line["log_level"]) == ("order.placed", receipt.id, "warning")
+    assert (line["event_name"], line["event_id"], line["log_level"]) == (
+        "order.placed",
+        receipt.id,
+        "warning",
+    )
 
 
 def test_a_command_or_a_required_event_without_a_route_is_an_error(app: Callboard) -> None:
@@ -269,10 +276,17 @@ def test_large_events_go_out_in_more_than_one_call() -> None:
 def test_many_of_which_some_are_refused_are_all_tried_and_told_by_position(app: Callboard) -> None:
     seen = subscribe(app, "handler")
     app.publish(OrderPlaced("x", 1.0), dedup_key="x")
-    events: list[Any] = [A, "no event", OrderPlaced("B"), OrderPlaced("x", 2.0), SendReceipt("C"), OrderPlaced("D")]
-    keys = iter(["a", "b", "x", "c", "d"])
+    events: list[Any] = [
+        A,
+        "no event",
+        OrderPlaced("B"),
+        OrderPlaced("x", 2.0),
+        SendReceipt("C"),
+        OrderPlaced("D"),
+    ]
+    keys = iter(["a", "none", "b", "x", "c", "d"])
     with pytest.raises(ManyRefused) as caught:
-        app.publish_many(events, dedup_key=lambda event: next(keys) if isinstance(event, Event) else "none")
+        app.publish_many(events, dedup_key=lambda event: next(keys))
     refused = caught.value.refused
     assert {position: type(error) for position, error in refused.items()} == {
         1: InvalidEvent,

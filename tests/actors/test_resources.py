@@ -186,7 +186,8 @@ def test_closing_the_app_closes_its_resources(memory_app: Callboard) -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="nothing closes resources when a worker stops: only app.close() does, which no worker calls"
+    strict=True,
+    reason="nothing closes resources when a worker stops: only app.close() does, which no worker calls",
 )
 def test_a_worker_that_stops_closes_the_resources_of_its_process(memory_app: Callboard) -> None:
     kept: list[Mailer] = []

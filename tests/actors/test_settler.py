@@ -154,7 +154,9 @@ def test_a_group_that_is_refused_is_tried_one_by_one() -> None:
     assert sorted(told.settled, key=lambda each: each.fence) == given
 
 
-@pytest.mark.xfail(strict=True, reason="the first settlement that is refused keeps those behind it from being tried")
+@pytest.mark.xfail(
+    strict=True, reason="the first settlement that is refused keeps those behind it from being tried"
+)
 def test_one_settlement_that_is_always_refused_does_not_hold_up_the_others() -> None:
     book, told = Book(), Told()
     refused, others = delivery("refused"), [delivery() for _ in range(5)]

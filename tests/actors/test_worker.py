@@ -3,7 +3,8 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -21,7 +22,7 @@ from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.ticket import Ticket
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
-from callboard.messages.delivery import OutcomeKind, Reason
+from callboard.messages.delivery import Outcome, OutcomeKind, Reason
 from callboard.messages.errors import MailboxError, MailboxRefused, MailboxUnavailable
 from callboard.middleware.stack import Stack, default_layers
 from tests.actors.rehearsal import (
@@ -38,6 +39,8 @@ from tests.actors.rehearsal import (
 )
 
 _ids = count(1)
+
+Layering = Generator[None, Outcome, Outcome]
 
 
 def post(app: Callboard, body: bytes, actor: str = "handler", event: str = "order.placed") -> None:
@@ -94,7 +97,9 @@ def test_many_events_for_many_actors_are_each_handled_once(app: Callboard) -> No
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), MemoryError()])
-def test_a_handler_that_raises_is_retried_and_the_thread_lives_on(app: Callboard, error: BaseException) -> None:
+def test_a_handler_that_raises_is_retried_and_the_thread_lives_on(
+    app: Callboard, error: BaseException
+) -> None:
     starts: list[int] = []
 
     @app.actor(retry=Retry.every("1 ms", on=BaseException))
@@ -199,7 +204,8 @@ def test_a_signal_ends_the_delivery_at_once_and_keeps_the_words(
 
 
 @pytest.mark.xfail(
-    strict=True, reason="the retry layer raises InvalidAfter and the attempt is retried at once, without end or limit"
+    strict=True,
+    reason="the retry layer raises InvalidAfter and the attempt is retried at once, without end or limit",
 )
 def test_a_retry_later_that_cannot_be_read_keeps_to_the_limits(memory_app: Callboard) -> None:
     starts: list[int] = []
@@ -212,11 +218,12 @@ def test_a_retry_later_that_cannot_be_read_keeps_to_the_limits(memory_app: Callb
         raise RetryLater("soon")
 
     memory_app.publish(OrderPlaced("A"))
-    work_off(memory_app)
+    with capture_logs():
+        work_off(memory_app)
     assert len(starts) <= 3
 
 
-class Speechless(Exception):  # noqa: N818 - it says nothing
+class Speechless(Exception):
     """An exception that cannot be shown."""
 
     def __str__(self) -> str:
@@ -227,13 +234,14 @@ STRANGE = {
     "an exception without words": Speechless(),
     "an error that is no valid Unicode": ValueError("\ud800"),
     "words that are no valid Unicode": RejectEvent("\ud800"),
-    "words that are no text": RejectEvent(7),  # type: ignore[arg-type]  # a handler's mistake
+    "words that are no text": RejectEvent(ValueError("no")),  # type: ignore[arg-type]  # a handler's mistake
 }
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.xfail(
-    strict=True, reason="it escapes the stack, or ends the settler's thread: nothing of the process is settled any more"
+    strict=True,
+    reason="it escapes the stack, or ends the settler's thread: nothing of the process is settled any more",
 )
 @pytest.mark.parametrize("what", STRANGE)
 def test_a_strange_exception_hurts_only_its_own_delivery(server_url: str, what: str) -> None:
@@ -351,11 +359,11 @@ def layered(layer: Any) -> Callboard:
 def test_layers_stand_around_the_handler_and_see_its_outcome() -> None:
     told: list[str] = []
 
-    def witness(attempt: Any) -> Iterator[None]:
+    def witness(attempt: Any) -> Layering:
         told.append("before")
         outcome = yield
         told.append(str(outcome.kind))
-        return outcome  # type: ignore[return-value]  # a generator's value
+        return outcome
 
     app = layered(witness)
 
@@ -372,11 +380,11 @@ def test_layers_stand_around_the_handler_and_see_its_outcome() -> None:
 def test_a_layer_that_yields_twice_is_told_and_strands_nothing(is_async: bool) -> None:
     told: list[int] = []
 
-    def faulty(attempt: Any) -> Iterator[None]:
+    def faulty(attempt: Any) -> Layering:
         outcome = yield
         if attempt.delivery.attempt == 1:
             yield
-        return outcome  # type: ignore[return-value]  # a generator's value
+        return outcome
 
     app = layered(faulty)
 
@@ -396,15 +404,17 @@ def test_a_layer_that_yields_twice_is_told_and_strands_nothing(is_async: bool) -
     assert line["actor"] == "handler"
 
 
-@pytest.mark.xfail(strict=True, reason="a layer that always fails is retried at once, without wait, end or limit")
+@pytest.mark.xfail(
+    strict=True, reason="a layer that always fails is retried at once, without wait, end or limit"
+)
 def test_a_layer_that_always_fails_keeps_to_the_limits_of_the_actor() -> None:
     starts: list[int] = []
 
-    def faulty(attempt: Any) -> Iterator[None]:
+    def faulty(attempt: Any) -> Layering:
         outcome = yield
         if attempt.delivery.attempt <= 20:
             raise OSError("no")
-        return outcome  # type: ignore[return-value]  # a generator's value
+        return outcome
 
     app = layered(faulty)
 
@@ -413,7 +423,8 @@ def test_a_layer_that_always_fails_keeps_to_the_limits_of_the_actor() -> None:
         starts.append(ctx.attempt)
 
     app.publish(OrderPlaced("A"))
-    work_off(app)
+    with capture_logs():
+        work_off(app)
     assert len(starts) <= 3
 
 
@@ -429,7 +440,9 @@ class Witness(dramatiq.Middleware):
     def before_process_message(self, broker: Any, message: Any) -> None:
         self.told.append(("before", message.message_id))
 
-    def after_process_message(self, broker: Any, message: Any, *, result: Any = None, exception: Any = None) -> None:
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
+    ) -> None:
         self.told.append(("failed" if exception else "after", message.message_id))
 
     def after_skip_message(self, broker: Any, message: Any) -> None:
@@ -448,10 +461,15 @@ def test_hooks_of_other_middleware_fire_once_for_each_event(app: Callboard) -> N
     for name in "ABC":
         app.publish(OrderPlaced(name), dedup_key=name)
     work_off(app)
-    assert sorted(witness.told) == sorted(
-        [("before", "A"), ("after", "A"), ("before", "B"), ("failed", "B")]
-        + [("before", "B"), ("after", "B"), ("before", "C"), ("after", "C")]
-    )
+    assert Counter(witness.told) == {
+        ("before", "A"): 1,
+        ("after", "A"): 1,
+        ("before", "C"): 1,
+        ("after", "C"): 1,
+        ("before", "B"): 2,
+        ("failed", "B"): 1,
+        ("after", "B"): 1,
+    }
 
 
 @pytest.mark.xfail(strict=True, reason="hooks do not fire for handlers on the event loop")
@@ -600,8 +618,10 @@ def test_what_was_fetched_and_not_started_goes_back_in_its_order(app: Callboard)
         consumer._accept(app.mailbox.fetch("default", 6, owner="w", lease_ms=10_000).deliveries)
         consumer.close()
         until(lambda: queue_of(app).released == 6, "all to be given back")
-    names = [json.loads(each.body)["data"]["order_id"] for each in
-             app.mailbox.fetch("default", 10, owner="w", lease_ms=10_000).deliveries]
+    names = [
+        json.loads(each.body)["data"]["order_id"]
+        for each in app.mailbox.fetch("default", 10, owner="w", lease_ms=10_000).deliveries
+    ]
     assert names == [str(number) for number in range(10)]
 
 

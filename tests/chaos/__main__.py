@@ -43,7 +43,11 @@ def _exit_code(verdicts: list[Verdict], against: str | None) -> int:
     if against is None:
         return int(any(verdict.violations for verdict in verdicts))
     found = any(verdict.lost or verdict.stuck for verdict in verdicts)
-    say("as expected, the checker found what was lost or stuck" if found else "the checker found nothing: mend it")
+    say(
+        "as expected, the checker found what was lost or stuck"
+        if found
+        else "the checker found nothing: mend it"
+    )
     return int(not found)
 
 
@@ -58,9 +62,15 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how many; each takes about 8 s")
     parser.add_argument("--seed", type=int, help="of the first round; each further one has the next")
-    parser.add_argument("--server", choices=("valkey", "redis"), help="the kind; two of three are Valkey if not given")
-    parser.add_argument("--against", choices=("dramatiq",), help="play on this instead, to see the checker find losses")
-    parser.add_argument("--away", type=float, default=0.0, help="seconds for which each round's server is away once")
+    parser.add_argument(
+        "--server", choices=("valkey", "redis"), help="the kind; two of three are Valkey if not given"
+    )
+    parser.add_argument(
+        "--against", choices=("dramatiq",), help="play on this instead, to see the checker find losses"
+    )
+    parser.add_argument(
+        "--away", type=float, default=0.0, help="seconds for which each round's server is away once"
+    )
     parser.add_argument("--json", type=Path, help="a file for everything that was counted")
     return parser.parse_args()
 

@@ -146,9 +146,7 @@ class DramatiqSight:
             state = "dead" if name.endswith(b".XQ.msgs") else "held"
             for data in self._client.hvals(name):
                 message = json.loads(data)
-                found.append(
-                    Record(message["args"][0], message["actor_name"], message["message_id"], state)
-                )
+                found.append(Record(message["args"][0], message["actor_name"], message["message_id"], state))
         return found
 
     def close(self) -> None:

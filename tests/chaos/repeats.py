@@ -7,7 +7,16 @@ import msgspec
 
 from .observed import Disturbance, Run
 
-COSTS_A_LEASE = {"kill worker", "trap", "stop worker", "kill server", "stop server", "black hole", "read only", "stall"}
+COSTS_A_LEASE = {
+    "kill worker",
+    "trap",
+    "stop worker",
+    "kill server",
+    "stop server",
+    "black hole",
+    "read only",
+    "stall",
+}
 """What keeps a worker from renewing or settling for longer than a lease. A reply that was cut off, a
 broken connection, forgotten scripts, a full server or an orderly end explain nothing."""
 
@@ -57,7 +66,9 @@ def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> t
         faults += _judge_charge(first, second, causes)
         killed_at = next((each.end for each in causes if each.kind in KILLS), None)
         if killed_at is not None and second.started > killed_at:
-            meanwhile = [d for d in disturbances if d.kind in OF_SERVER and _overlaps(d, killed_at, second.started)]
+            meanwhile = [
+                d for d in disturbances if d.kind in OF_SERVER and _overlaps(d, killed_at, second.started)
+            ]
             (disturbed if meanwhile else recoveries).append(second.started - killed_at)
     unexplained = sum(fault.startswith("started again") for fault in faults)
     return (

@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     side: Literal["callboard", "dramatiq"] = "callboard"
     server: Kind = "valkey"
-    seconds: float = 4.0
+    seconds: float = 3.0
     """How long the load and the faults go on."""
     lease_ms: int = 400
     workers: int = 3
@@ -168,7 +168,9 @@ class _Stage:
             there = queue.ready + queue.leased + queue.scheduled + queue.suspects
             ended = queue.succeeded + queue.dead + queue.discarded
             if there + ended != queue.accepted:
-                self.uneven.append(f"{queue.queue}: {queue.accepted} accepted, but {there} there + {ended} ended")
+                self.uneven.append(
+                    f"{queue.queue}: {queue.accepted} accepted, but {there} there + {ended} ended"
+                )
 
     def _place(self, name: str) -> Place:
         return Place(

@@ -64,7 +64,9 @@ def flush_scripts(scene: Scene, fault: Fault) -> bool:
 
 def fill(scene: Scene, fault: Fault) -> bool:
     """The server has no memory left for anything new."""
-    return _for_a_while(scene, fault, ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"))
+    return _for_a_while(
+        scene, fault, ("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")
+    )
 
 
 def make_read_only(scene: Scene, fault: Fault) -> bool:
@@ -88,5 +90,3 @@ def _for_a_while(scene: Scene, fault: Fault, make: tuple[str, ...], mend: tuple[
 
     scene.later(fault.seconds, undo)
     return True
-
-

@@ -135,7 +135,8 @@ def command(
 
     def call(*arguments: str) -> Answer:
         code = run(arguments)
-        return Answer(code, *capsys.readouterr())
+        said = capsys.readouterr()
+        return Answer(code, said.out, said.err)
 
     yield call
     structlog.reset_defaults()

@@ -12,7 +12,7 @@ import pytest
 from callboard.actors.mailbox.mailbox import MailboxInfo, QueueInfo
 from callboard.cli.exits import ExitCode
 from callboard.demo.effects import Effect
-from callboard.demo.plan import ACTORS, Plan, make_plan
+from callboard.demo.plan import ACTORS, make_plan
 from callboard.demo.verdict import Verdict, judge
 from tests.front.conftest import Run, Start, wait_for
 
@@ -43,7 +43,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
 ) -> None:
     environment["TMPDIR"] = str(tmp_path / "t")
     (tmp_path / "t").mkdir()
-    process = start([*DEMO[:-1], "100000"])
+    process = start([*DEMO[:-1], "3000"])
     wait_for(lambda: "published" in (tmp_path / "out").read_text(), "the demo's first line")
     (home,) = (tmp_path / "t").iterdir()
     servers = [home / "keeper.lock", home / "server.lock"]
@@ -74,16 +74,14 @@ PLAN = make_plan(2, 1)
 DONE = [Effect(actor, order, 1, 1, 10, 0) for actor, order in sorted(PLAN.effects)]
 
 
-def _judged(
-    effects: list[Effect], *, killed: tuple[int, ...] = (), fenced: int = 0, plan: Plan = PLAN
-) -> Verdict:
-    queue = QueueInfo("orders", succeeded=len(plan.effects), dead=plan.dead, fenced=fenced)
+def _judged(effects: list[Effect], *, killed: tuple[int, ...] = (), fenced: int = 0) -> Verdict:
+    queue = QueueInfo("orders", succeeded=len(PLAN.effects), dead=PLAN.dead, fenced=fenced)
     return judge(
-        plan,
+        PLAN,
         effects,
         MailboxInfo("demo", "memory", 0, (queue,)),
-        accepted=len(plan.events),
-        duplicates=plan.duplicates,
+        accepted=len(PLAN.events),
+        duplicates=PLAN.duplicates,
         killed=killed,
         seconds=1.0,
     )

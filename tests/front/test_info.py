@@ -66,7 +66,7 @@ def test_routes_are_none_before_a_worker_has_registered_its_own(callboard: Run, 
 
 def test_a_server_is_held_up_until_it_is_interrupted(callboard: Run, start: Start, tmp_path: Path) -> None:
     held = start([sys.executable, "-m", "callboard", "server", "start"])
-    wait_for(lambda: (tmp_path / "out").read_text(), "the server's URL")
+    wait_for((tmp_path / "out").read_text, "the server's URL")
     status = callboard("server", "status", "--json")
     told = json.loads(status.stdout)
     assert status.returncode == ExitCode.OK

@@ -104,7 +104,7 @@ def test_events_are_published_while_more_are_still_coming(start: Start, shop: Pa
     assert process.stdin is not None
     process.stdin.write("".join(f"{_order(number)}\n" for number in range(1000)))
     process.stdin.flush()
-    wait_for(lambda: (shop / "out").read_text(), "receipts before the end of the input")
+    wait_for((shop / "out").read_text, "receipts before the end of the input")
     process.stdin.write(f"{_order(1000)}\n")
     process.stdin.close()
     assert process.wait(60) == 0

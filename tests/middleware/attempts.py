@@ -43,7 +43,7 @@ def attempt(
 
 
 def run(layer: Any, made: Attempt, outcome: Outcome) -> tuple[bool, Outcome]:
-    """Run a layer around a handler that comes to an outcome: whether it let the handler run, and its answer."""
+    """Run a layer around an outcome of the handler: whether it let the handler run, and its answer."""
     generator: Layering = layer(made)
     try:
         next(generator)

@@ -72,7 +72,9 @@ def test_the_default_goes_from_a_second_to_six_minutes_for_14_days() -> None:
 # The limits.
 
 
-@pytest.mark.parametrize(("attempt", "expected"), [(1, 1000), (2, 1000), (3, Reason.MAX_ATTEMPTS), (9, Reason.MAX_ATTEMPTS)])
+@pytest.mark.parametrize(
+    ("attempt", "expected"), [(1, 1000), (2, 1000), (3, Reason.MAX_ATTEMPTS), (9, Reason.MAX_ATTEMPTS)]
+)
 def test_max_attempts_counts_all_starts(attempt: int, expected: int | Reason) -> None:
     assert decide(Retry.every("1s", max_attempts=3), attempt) == expected
 
@@ -154,14 +156,18 @@ def test_a_policy_that_makes_no_sense_is_refused(
         make()
 
 
-@pytest.mark.xfail(strict=True, reason="a factor of nan or infinity is taken, and fails when the first attempt does")
+@pytest.mark.xfail(
+    strict=True, reason="a factor of nan or infinity is taken, and fails when the first attempt does"
+)
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_a_factor_that_is_no_number_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="factor"):
         Retry.exponential(factor=factor)
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="factor ** 64 overflows for a factor above 65,000")
+@pytest.mark.xfail(
+    strict=True, raises=OverflowError, reason="factor ** 64 overflows for a factor above 65,000"
+)
 def test_a_large_factor_comes_to_the_cap() -> None:
     assert decide(Retry.exponential(factor=1e5, jitter=0), 1000) == 6 * MINUTE
 

@@ -71,7 +71,8 @@ local function hand_out(ids, answer)
   return fence
 end
 
--- One owner at a time is told of suspects, for it stops fetching until it can run them alone.
+-- One owner at a time is told of suspects, for it stops fetching until it can run them alone. If it is lost
+-- meanwhile, another is told soon.
 local function suspects_told()
   local waiting = call('LLEN', suspects)
   if waiting > 0 and not alone then
@@ -79,7 +80,7 @@ local function suspects_told()
     if hunter and hunter ~= owner then
       return 0
     end
-    call('SET', HUNTER .. queue, owner, 'PX', 5000)
+    call('SET', HUNTER .. queue, owner, 'PX', math.min(lease, 2000))
   end
   return waiting
 end

@@ -20,6 +20,9 @@ from .place import naming
 from .rehearsal import rehearse
 from .terminal import examples, keep_logs_off_stdout
 
+SOURCES = "**/*.py"
+"""dramatiq's own pattern, `**.py`, matches no file since watchdog 7."""
+
 _at_least_one = validators.Number(gte=1)
 
 command = App(
@@ -67,7 +70,7 @@ def run(
     rehearse(lambda: examine(target, queues or ()), lambda home: EmbeddedServer(home).open())
     arguments = [f"{target}.broker", "--processes", str(processes or _cpus()), "--threads", str(threads)]
     arguments += ["--queues", *queues] if queues else []
-    arguments += ["--watch", str(watch)] if watch else []
+    arguments += ["--watch", str(watch), "--watch-include", SOURCES] if watch else []
     _come_back_as_this_command()
     return _exit_code(dramatiq.main(dramatiq.make_argument_parser().parse_args(arguments)))
 

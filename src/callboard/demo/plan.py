@@ -32,12 +32,10 @@ def make_plan(orders: int, seed: int) -> Plan:
     """The same for the same seed."""
     chance = random.Random(seed)  # noqa: S311 - a play, no secret
     first = [_order(number, chance) for number in range(1, orders + 1)]
-    again = [event for event in first if chance.random() < TWICE]
-    events = [*first]
-    for event in again:
-        # Somewhere near the first, so that often the one is still being handled when the other comes.
-        near = events.index(event) + chance.randint(1, NEAR)
-        events.insert(near, event)
+    again = [number for number in range(orders) if chance.random() < TWICE]
+    # Near the first, so that often the one is still being handled when the other comes.
+    places = [*enumerate(first), *[(number + chance.uniform(0.5, NEAR), first[number]) for number in again]]
+    events = [event for _, event in sorted(places, key=lambda place: place[0])]
     return Plan(
         events=tuple(events),
         duplicates=len(again),

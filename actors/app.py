@@ -73,7 +73,6 @@ class Callboard:
         self.routes = Routes()
         self.resources = Resources()
         self._retry = retry
-        self._faults: list[str] = []
         self._actors: dict[str, EventActor] = {}
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
@@ -83,6 +82,7 @@ class Callboard:
             grace=grace,
             boot=self._boot,
             confirm_routes=self._confirm_routes,
+            stopped=self.resources.close,
         )
         self.broker.add_middleware(Stack(default_layers(self.catalog)))
         self._publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)

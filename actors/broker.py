@@ -1,5 +1,6 @@
 """A dramatiq broker over a mailbox: events reach their actors through it, and plain messages theirs."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -38,6 +39,7 @@ class CallboardBroker(dramatiq.Broker):
             settlements ("30s").
         boot: called when a worker starts, before it fetches; what it raises stops the start.
         confirm_routes: called once an hour in every worker.
+        stopped: called when a worker has stopped.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class CallboardBroker(dramatiq.Broker):
         grace: str | float | timedelta = "30s",
         boot: Callable[[], None] = lambda: None,
         confirm_routes: Callable[[], None] = lambda: None,
+        stopped: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox: Mailbox | None = None if callable(mailbox) else mailbox
         self._open = mailbox if callable(mailbox) else lambda: mailbox
@@ -58,18 +61,23 @@ class CallboardBroker(dramatiq.Broker):
         self.confirm_routes = confirm_routes
         self._grace = duration_ms(grace) / 1000
         self._boot = boot
+        self._stopped = stopped
+        self._opening = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._drain = DrainActor()
         self._guarded: dict[str, Guarded] = {}
         self._async_queues: set[str] = set()
         self.hooks = EventHooks(self)
+        self._hooks = _ThreadHooks()
         super().__init__(middleware)
 
     @property
     def mailbox(self) -> Mailbox:
         """The mailbox, opened when it is asked for first."""
         if self._mailbox is None:
-            self._mailbox = self._open()
+            with self._opening:
+                if self._mailbox is None:
+                    self._mailbox = self._open()
         return self._mailbox
 
     def guarded(self, actor_name: str) -> Guarded | None:
@@ -125,6 +133,7 @@ class CallboardBroker(dramatiq.Broker):
         try:
             self.mailbox.publish([posting])
         except MailboxError as error:
+            self._hooks.lost_an_enqueue = self._hooks.running
             raise dramatiq.BrokerConnectionError(str(error)) from error
         self.emit_after("enqueue", message, delay)
         return message
@@ -184,10 +193,21 @@ class CallboardBroker(dramatiq.Broker):
         """Fire `after_` hooks."""
         if _is_ticket(args):
             return
+        self._hooks.running = signal == "process_message"
         super().emit_after(signal, *args, **kwargs)
+        self._hooks.running = False
         if signal == "worker_shutdown" and self._worker is not None:
             self._worker.end_stop(self._grace)
             self._worker = None
+            self._stopped()
+
+    def lost_an_enqueue(self) -> bool:
+        """Whether a hook that ran after this thread's message could not enqueue; asking forgets it.
+
+        dramatiq swallows the errors of such hooks, a failed retry's among them, and acknowledges.
+        """
+        lost, self._hooks.lost_an_enqueue = self._hooks.lost_an_enqueue, False
+        return lost
 
     def add_middleware(
         self,
@@ -208,6 +228,13 @@ class CallboardBroker(dramatiq.Broker):
             raise dramatiq.BrokerConnectionError(str(error)) from error
         process.start()
         self._worker = process
+
+
+class _ThreadHooks(threading.local):
+    """What this thread knows of the hooks after its message."""
+
+    running = False
+    lost_an_enqueue = False
 
 
 def _is_ticket(args: Sequence[Any]) -> bool:

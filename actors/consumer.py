@@ -10,7 +10,7 @@ import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ..messages.delivery import SUCCEEDED, Delivery, ErrorRecord, Outcome, OutcomeKind, Reason
+from ..messages.delivery import RELEASED, SUCCEEDED, Delivery, ErrorRecord, Outcome, OutcomeKind, Reason
 from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
 from .mailbox.mailbox import Settlement
@@ -106,7 +106,9 @@ class CallboardConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """A ticket has come back, or a plain message is done."""
         if isinstance(message, PlainMessage):
-            self._settle_plain(message, SUCCEEDED)
+            # A retry that could not be enqueued must not be followed by an acknowledgement.
+            lost = self.worker.broker.lost_an_enqueue()
+            self._settle_plain(message, RELEASED if lost else SUCCEEDED)
         elif isinstance(message, Ticket):
             self._tickets.discard(message)
             self.signal.set()
@@ -139,7 +141,7 @@ class CallboardConsumer(Consumer):
             self.worker.consumers.remove(self)
 
     def _settle_plain(self, message: PlainMessage, outcome: Outcome) -> None:
-        self._messages_out -= 1
+        self._messages_out = max(0, self._messages_out - 1)
         self._taken += 1
         self.signal.set()
         self.worker.settler.put(Settlement(message.delivery, outcome))

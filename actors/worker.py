@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.worker")
 
 
+LAYER_FAULT_PAUSE_MS = 10_000
+"""How soon a delivery is tried again whose layers failed: a broken layer must not spin."""
+
+
 def owner_name() -> str:
     """A name for this process that an operator can find and that no other process ever has."""
     return f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"
@@ -89,9 +93,8 @@ class WorkerProcess:
                 if self.broker.hooks.any
                 else guarded.perform(attempt)
             )
-        except BaseException as error:
-            logger.exception("a layer failed", actor=guarded.policy.actor)
-            outcome = failure(attempt, error)
+        except BaseException as error:  # noqa: BLE001 - a layer's fault must not strand the delivery
+            outcome = layer_fault(attempt, error)
         self.settle(attempt, guarded, outcome)
 
     async def _perform_async(self, delivery: Delivery) -> None:
@@ -103,9 +106,8 @@ class WorkerProcess:
         outcome = RELEASED  # what it comes to if it is cancelled because the worker stops
         try:
             outcome = await guarded.aperform(attempt)
-        except Exception as error:
-            logger.exception("a layer failed", actor=guarded.policy.actor)
-            outcome = failure(attempt, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            outcome = layer_fault(attempt, error)
         finally:
             self.settle(attempt, guarded, outcome)
 
@@ -167,6 +169,13 @@ class WorkerProcess:
     def _nudge(self) -> None:
         for consumer in self.consumers:
             consumer.signal.set()
+
+
+def layer_fault(attempt: Attempt, error: BaseException) -> Outcome:
+    """What a fault of a layer, not of the handler, comes to: no layer decided, so it is tried again later."""
+    logger.exception("a layer failed", actor=attempt.policy.actor)
+    failed = failure(attempt, error)
+    return Outcome(OutcomeKind.RETRIED, error=failed.error, delay_ms=LAYER_FAULT_PAUSE_MS)
 
 
 def log_outcome(attempt: Attempt, outcome: Outcome) -> None:

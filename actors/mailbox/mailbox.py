@@ -15,6 +15,9 @@ from ...messages.delivery import Delivery, History, Outcome, OutcomeKind, Reason
 MAX_CRASHES = 3
 """Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
 
+HUNT_MS = 2_000
+"""An owner that was told of suspects has this long, or a lease if that is shorter, before another is told."""
+
 MIN_WINDOW_MS = 120_000
 """A completion is remembered at least this long, so that a settlement sent twice is known as one."""
 

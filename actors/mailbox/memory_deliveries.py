@@ -61,7 +61,7 @@ class Deliveries:
         source, limit = (queue.suspects, min(limit, 1)) if alone else (queue.ready, limit)
         taken = [source.popleft() for _ in range(min(limit, len(source)))]
         deliveries = [self._hand_out(live, lease_end, alone=alone) for live in taken]
-        suspects = queue.tell_suspects(owner, now)
+        suspects = queue.tell_suspects(owner, now, lease_end - now)
         return Fetched(deliveries, len(queue.ready), suspects, queue.next_in(now))
 
     def settle(self, settlement: Settlement, now: int) -> bool:

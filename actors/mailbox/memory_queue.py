@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, History
-from .mailbox import QueueInfo
-
-HUNT_MS = 5_000
-"""How long only the owner who was told of suspects is told of them."""
+from .mailbox import HUNT_MS, QueueInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -98,11 +95,11 @@ class Queue:
             ends.append(lease_end)
         return max(0, min(ends) - now) if ends else None
 
-    def tell_suspects(self, owner: str, now: int) -> int:
+    def tell_suspects(self, owner: str, now: int, lease_ms: int) -> int:
         """How many suspects wait: told to one owner, who then hunts them, and 0 to all others."""
         if not self.suspects or (now < self._hunt_end and owner != self._hunter):
             return 0
-        self._hunter, self._hunt_end = owner, now + HUNT_MS
+        self._hunter, self._hunt_end = owner, now + min(HUNT_MS, lease_ms)
         return len(self.suspects)
 
     def take_wake(self) -> bool:

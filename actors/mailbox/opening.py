@@ -16,6 +16,6 @@ def open_mailbox(settings: Settings) -> RedisMailbox:
         mailbox = RedisMailbox(settings.url, settings.workspace)
     else:
         server = EmbeddedServer(settings.home)
-        mailbox = RedisMailbox(server.open(), settings.workspace, revive=server.open)
+        mailbox = RedisMailbox(server.open(), settings.workspace, revive=server.open, closing=server.close)
     ensure_suitable(mailbox.client, logger)
     return mailbox

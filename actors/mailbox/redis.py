@@ -18,6 +18,7 @@ from .connections import Argument, Connections
 from .keys import OF_OTHERS, queue_key, root_of
 from .mailbox import (
     ENDED_RETENTION_MS,
+    HUNT_MS,
     MAX_CRASHES,
     EndedRecord,
     Fetched,
@@ -55,7 +56,7 @@ class RedisMailbox:
     """A workspace on a server.
 
     `revive` is called after the server could not be reached, before it is tried again: an embedded
-    server is brought back by it. `patience` is how many seconds a publisher's call goes on trying;
+    server is brought back by it; `closing` is called when the mailbox has been closed. `patience` is how many seconds a publisher's call goes on trying;
     a worker's calls (`fetch`, `settle`, `renew`, `wait`) are tried once, for the worker knows how
     long it may wait. `socket_timeout` is in seconds.
     """
@@ -68,11 +69,13 @@ class RedisMailbox:
         patience: float = 3.0,
         socket_timeout: float = 5.0,
         revive: Callable[[], object] | None = None,
+        closing: Callable[[], object] = lambda: None,
     ) -> None:
         self.workspace = workspace
         self._root = root_of(workspace)
         self._patience = patience
         self._revive = revive
+        self._closing = closing
         self._closed = threading.Event()
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
@@ -102,6 +105,7 @@ class RedisMailbox:
                 int(alone),
                 MAX_CRASHES,
                 ENDED_RETENTION_MS,
+                min(HUNT_MS, lease_ms),
             ],
         )
         return read_fetched(answer, queue, asked_at, alone=alone)
@@ -187,6 +191,7 @@ class RedisMailbox:
         self._wake_ups.close()
         self._connections.close()
         self.client.close()
+        self._closing()
 
     def _server_name(self) -> str:
         with named_errors():

@@ -104,11 +104,11 @@ EMPTY = pytest.param(
 def test_a_name_that_could_not_be_a_key_is_refused(memory_app: Callboard, name: str) -> None:
     def handler(event: OrderPlaced) -> None: ...
 
-    with pytest.raises(InvalidActor, match="actor .* a name begins with"):
+    with pytest.raises(InvalidActor, match=r"actor .* a name begins with"):
         memory_app.actor(name=name)(handler)
-    with pytest.raises(InvalidActor, match="queue .* a name begins with"):
+    with pytest.raises(InvalidActor, match=r"queue .* a name begins with"):
         memory_app.actor(queue=name)(handler)
-    with pytest.raises(InvalidActor, match="app .* a name begins with"):
+    with pytest.raises(InvalidActor, match=r"app .* a name begins with"):
         Callboard(name)
     assert not memory_app.actors
 

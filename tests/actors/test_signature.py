@@ -1,6 +1,6 @@
 """What a handler wants is read from its annotations; whatever is wrong with them is told with the mend."""
 
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_a_handler_without_parameters_takes_no_event() -> None:
         (Event, "Event is abstract"),
         (Command, "Command is abstract"),
         (Context, "Context is not an Event"),
-        (Optional[OrderPlaced], "NoneType is not an Event"),
+        (OrderPlaced | None, "NoneType is not an Event"),
         (OrderPlaced | int, "int is not an Event"),
         (list[OrderPlaced], "do not exist yet"),
         (Any, "is not an Event"),

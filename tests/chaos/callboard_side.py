@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import dramatiq
 
@@ -13,12 +15,24 @@ from callboard.actors.mailbox.keys import OF_WORKSPACE, root_of
 from callboard.actors.mailbox.mailbox import MailboxInfo
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.scripts import Script
-from callboard.messages.delivery import HEADER_SIZE
+from callboard.messages.delivery import HEADER_SIZE, OutcomeKind
 from callboard.messages.errors import MailboxUnavailable
 
 from .effects import Effects
 from .faults import CALLS
-from .load import EVENTS, FOLLOW, QUEUES, SLOW_SECONDS, Failed, Place, Refused, Unsure, follow_up_of
+from .load import (
+    EVENTS,
+    FATAL,
+    FOLLOW,
+    MINE,
+    QUEUES,
+    SLOW_SECONDS,
+    Failed,
+    Place,
+    Refused,
+    Unsure,
+    follow_up_of,
+)
 from .observed import Record
 
 WORKSPACE = "chaos"
@@ -76,7 +90,13 @@ class Dropped(Event, name="chaos.dropped"):
     token: str
 
 
-CONTRACTS: dict[str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Dropped]] = {
+class Mine(Event, name="chaos.mine"):
+    """For one that may end its process."""
+
+    token: str
+
+
+CONTRACTS: dict[str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Dropped | Mine]] = {
     "quick": Quick,
     "slow": Slow,
     "flaky": Flaky,
@@ -84,13 +104,14 @@ CONTRACTS: dict[str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Drop
     "waiting": Waiting,
     "doomed": Doomed,
     "dropped": Dropped,
+    MINE: Mine,
 }
 
 
 class CallboardSide:
     """Callboard under test."""
 
-    events = tuple(EVENTS)
+    events: Sequence[str] = tuple(EVENTS)
 
     def __init__(self, place: Place, effects: Effects | None) -> None:
         self._threads = place.threads
@@ -196,6 +217,12 @@ def _declare_others(app: Callboard, side: CallboardSide) -> None:
         with side.run(event.token, ctx):
             raise DiscardEvent("as planned")
 
+    @app.actor(queue=QUEUES[MINE])
+    def mine(event: Mine, ctx: Context) -> None:
+        with side.run(event.token, ctx):
+            if event.token == FATAL:
+                os._exit(1)
+
 
 class CallboardSight:
     """What can be seen of Callboard from outside, not through the proxy."""
@@ -221,9 +248,11 @@ class CallboardSight:
         for queue in self.info().queues:
             for ended in self.mailbox.ended(queue.queue, MOST_RECORDS):
                 actor, _, key = ended.id.rpartition("#")[0].partition(":")
-                state = "dead" if ended.kind.value == "dead" else "discarded"
+                state: Literal["dead", "discarded"] = (
+                    "dead" if ended.kind is OutcomeKind.DEAD else "discarded"
+                )
                 found.append(Record(_token_in(ended.stored), actor, key, state, ended.reason.value))
-        bodies: dict[bytes, bytes] = self.mailbox.client.hgetall(root_of(WORKSPACE) + OF_WORKSPACE["BODIES"])
+        bodies: dict[Any, Any] = self.mailbox.client.hgetall(root_of(WORKSPACE) + OF_WORKSPACE["BODIES"])
         for identity, stored in bodies.items():
             actor, _, key = identity.decode().partition(":")
             found.append(Record(_token_in(stored), actor, key, "held"))

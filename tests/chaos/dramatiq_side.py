@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import dramatiq
 import redis
@@ -27,7 +28,7 @@ RETRY_MS = 100
 class DramatiqSide:
     """dramatiq under test. It knows nothing that is discarded, so that kind is not asked of it."""
 
-    events = ("quick", "slow", "flaky", "cause", "waiting", "doomed")
+    events: Sequence[str] = ("quick", "slow", "flaky", "cause", "waiting", "doomed")
 
     def __init__(self, place: Place, effects: Effects | None) -> None:
         self._threads = place.threads
@@ -38,8 +39,7 @@ class DramatiqSide:
         self._actors: dict[str, dramatiq.Actor[[str], object]] = {}
         self._worker: dramatiq.Worker | None = None
         for name, fn in _handlers(self).items():
-            self._actors[name] = dramatiq.actor(
-                fn,
+            declare = dramatiq.actor(
                 broker=self._broker,
                 actor_name=name,
                 queue_name=QUEUES[name],
@@ -47,6 +47,7 @@ class DramatiqSide:
                 max_backoff=RETRY_MS,
                 throws=Failed if name == "doomed" else None,
             )
+            self._actors[name] = declare(fn)
 
     def run(self, token: str) -> AbstractContextManager[None]:
         """Around what a handler does."""
@@ -116,8 +117,14 @@ def _handlers(side: DramatiqSide) -> "dict[str, Handler]":
             raise Failed("as planned")
 
     return {
-        **{"quick": pass_by, "echo": pass_by, FOLLOW: pass_by, "slow": slow, "flaky": flaky},
-        **{"cause": cause, "waiting": waiting, "doomed": doomed},
+        "quick": pass_by,
+        "echo": pass_by,
+        "slow": slow,
+        "flaky": flaky,
+        "cause": cause,
+        FOLLOW: pass_by,
+        "waiting": waiting,
+        "doomed": doomed,
     }
 
 
@@ -143,7 +150,7 @@ class DramatiqSight:
         """All messages in the server: dead-lettered ones, and others."""
         found: list[Record] = []
         for name in self._client.scan_iter("dramatiq:*.msgs", count=1000):
-            state = "dead" if name.endswith(b".XQ.msgs") else "held"
+            state: Literal["dead", "held"] = "dead" if name.endswith(b".XQ.msgs") else "held"
             for data in self._client.hvals(name):
                 message = json.loads(data)
                 found.append(Record(message["args"][0], message["actor_name"], message["message_id"], state))

@@ -22,6 +22,9 @@ create table if not exists stalls (member text, start real, end real);
 """
 
 
+COLUMNS = "token, actor, key, fence, attempt, alone, member, started, ended, result"
+
+
 class Effects:
     """Writes down each start of a handler and what it did, before anything else may learn of it.
 
@@ -95,7 +98,7 @@ def read_effects(directory: Path) -> tuple[list[Run], list[Stall]]:
             runs += [
                 Run(token, actor, key, fence, attempt, bool(alone), member, started, ended, result)
                 for token, actor, key, fence, attempt, alone, member, started, ended, result in db.execute(
-                    "select token, actor, key, fence, attempt, alone, member, started, ended, result from runs"
+                    f"select {COLUMNS} from runs"  # noqa: S608 - a constant
                 )
             ]
             stalls += [Stall(*row) for row in db.execute("select member, start, end from stalls")]

@@ -11,6 +11,11 @@ Ending = Literal["completed", "dead", "discarded"]
 FOLLOW = "follow"
 """The actor of what the handler of a `cause` publishes."""
 
+MINE = "mine"
+"""An actor whose handler ends its process when the token is `FATAL`; no round asks for it."""
+
+FATAL = "fatal"
+
 SLOW_SECONDS = 0.02
 
 CURTAIN = "curtain"
@@ -26,7 +31,7 @@ class Event(msgspec.Struct, frozen=True):
     """How often it is published, compared with the others."""
     ending: Ending = "completed"
     causes: bool = False
-    """Its handler publishes one follow-up, which must exist if the handler's delivery completed, and only then."""
+    """Its handler publishes one follow-up, which must exist if the delivery completed, and only then."""
 
 
 EVENTS = {
@@ -52,6 +57,7 @@ QUEUES = {
     "waiting": "loop",
     "doomed": "end",
     "dropped": "end",
+    MINE: "mines",
 }
 """The queue of each actor."""
 
@@ -61,15 +67,15 @@ def follow_up_of(token: str) -> str:
     return f"{token}>"
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
+class Refused(Exception):
     """The publish was refused: nothing of it may ever be delivered."""
 
 
-class Unsure(Exception):  # noqa: N818
+class Unsure(Exception):
     """The publish may or may not have been accepted."""
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """What a handler raises on purpose."""
 
 

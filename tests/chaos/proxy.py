@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 CHUNK = 1 << 16
@@ -46,6 +47,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -67,7 +69,7 @@ class Proxy:
 
     def reset(self, pid: int) -> None:
         """Break all connections of a process."""
-        self._do(lambda: [link.abort() for link in list(self._links) if link.pid == pid])
+        self._do(lambda: self._reset(pid))
 
     def black_hole(self, pid: int, seconds: float) -> None:
         """Swallow all that a process sends or is sent, for a while; what it used then breaks."""
@@ -86,6 +88,11 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
+    def _reset(self, pid: int) -> None:
+        for link in self._links:
+            if link.pid == pid:
+                link.abort()
+
     def _do(self, what: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(what)
 
@@ -94,8 +101,9 @@ class Proxy:
 
     async def _shut(self) -> None:
         self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self._closing.set()
+        for link in self._links:
+            link.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,6 +118,8 @@ class Proxy:
             return
         link = Link(_peer(writer), (writer, up_writer))
         self._links.add(link)
+        if self._closing.is_set():
+            link.abort()
         ways = [
             asyncio.ensure_future(self._requests(link, reader, up_writer, writer)),
             asyncio.ensure_future(self._replies(link, up_reader, writer)),
@@ -154,7 +164,8 @@ class Proxy:
         left = self._holes.get(link.pid, 0.0) - time.monotonic()
         if left <= 0:
             return False
-        await asyncio.sleep(left)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), left)
         return True
 
 

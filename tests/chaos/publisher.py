@@ -33,7 +33,7 @@ class Publisher:
         self._place = place
         self._side = side
         self._history = history
-        self._dice = random.Random(f"{place.seed} {place.member}")
+        self._dice = random.Random(f"{place.seed} {place.member}")  # noqa: S311 - the same again
         self._published = 0
 
     def publish_some(self) -> None:

@@ -1,7 +1,8 @@
-"""Judges handlers that started more than once: was it planned, was it explained by a fault, how soon was it."""
+"""Judges handlers that started more than once: planned, explained by a fault, or neither."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -84,7 +85,7 @@ def _pairs(runs: Iterable[Run]) -> Iterable[tuple[Run, Run]]:
         deliveries[run.actor, run.key].append(run)
     for those in deliveries.values():
         those.sort(key=lambda run: (run.fence, run.started))
-        yield from zip(those, those[1:], strict=False)
+        yield from pairwise(those)
 
 
 def _explains(cause: Disturbance, first: Run, second: Run) -> bool:

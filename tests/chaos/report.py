@@ -42,7 +42,8 @@ def tell_round(number: int, played: Played, verdict: Verdict) -> None:
         f"{number:3} seed {played.plan.seed} {played.plan.server:6} | accepted {verdict.accepted:5} "
         f"completed {verdict.completed:5} dead {verdict.dead:3} discarded {verdict.discarded:3} "
         f"lost {verdict.lost} stuck {verdict.stuck} | again: explained {repeats.explained} "
-        f"unexplained {repeats.unexplained} interrupted {repeats.interrupted} | takeovers {verdict.takeovers} "
+        f"unexplained {repeats.unexplained} interrupted {repeats.interrupted} "
+        f"| takeovers {verdict.takeovers} "
         f"fenced {verdict.fenced} | rest {played.rest_seconds:.1f} s | {made or 'no faults'}"
         f"{' (gentle)' if is_gentle(played.plan.seed) else ''}"
     )
@@ -55,9 +56,10 @@ def tell_round(number: int, played: Played, verdict: Verdict) -> None:
 
 def again(played: Played) -> str:
     """How to run the same schedule again."""
-    side = "" if played.plan.side == "callboard" else f" --against {played.plan.side}"
-    away = f" --away {played.plan.away:g}" if played.plan.away else ""
-    return f"python -m tests.chaos --rounds 1 --seed {played.plan.seed} --server {played.plan.server}{side}{away}"
+    plan = played.plan
+    side = "" if plan.side == "callboard" else f" --against {plan.side}"
+    away = f" --away {plan.away:g}" if plan.away else ""
+    return f"python -m tests.chaos --rounds 1 --seed {plan.seed} --server {plan.server}{side}{away}"
 
 
 def total(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from callboard.messages.errors import MailboxError
 from tests.servers import Kind, Server, start_server
 
 from .callboard_side import CallboardSight
-from .crew import LOGS, Crew, Role
+from .crew import LOGS, Crew
 from .dramatiq_side import DramatiqSight
 from .effects import FOLDER, TRAPS, read_effects
 from .faults import Fault, schedule
@@ -204,6 +204,9 @@ def play(plan: Plan) -> Played:
                 queues=stage.sight.info().queues,
                 uneven=tuple(stage.uneven),
             )
+    except Exception as error:
+        error.add_note(f"what the round left behind is in {directory}")
+        raise
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise

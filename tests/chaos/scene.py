@@ -1,6 +1,5 @@
 """What faults are made on: the processes, the server and the proxy of a round."""
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,7 @@ class Scene(msgspec.Struct):
     def pick(self, role: Role, fault: Fault) -> Member | None:
         """One of a role, by the fault's dice."""
         there = self.crew.of(role)
-        return random.Random(fault.dice).choice(there) if there else None
+        return there[fault.dice % len(there)] if there else None
 
     def tell(self, fault: Fault, start: float, member: Member | None = None) -> None:
         """Write down a fault that lasted until now; it happened to all if no member is named."""

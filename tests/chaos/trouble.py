@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 from . import process_faults, server_faults
@@ -63,5 +64,5 @@ def plan(timeline: Timeline, scene: Scene, began: float, faults: list[Fault]) ->
             made.append(fault.name)
 
     for fault in faults:
-        timeline.at(began + fault.at, lambda fault=fault: make(fault))
+        timeline.at(began + fault.at, partial(make, fault))
     return made

@@ -111,6 +111,28 @@ def test_events_are_published_while_more_are_still_coming(start: Start, shop: Pa
     assert len((shop / "out").read_text().splitlines()) == 1001
 
 
+def test_when_the_server_goes_away_it_is_told_what_is_stored(
+    start: Start, shop: Path, environment: dict[str, str]
+) -> None:
+    server = start_server("valkey", shop / "s")
+    environment["CALLBOARD_URL"] = server.url
+    arguments = ["send", "shop:app", "order.placed", "--jsonl", "-", "--json"]
+    process = start([sys.executable, "-m", "callboard", *arguments], stdin=subprocess.PIPE)
+    try:
+        assert process.stdin is not None
+        process.stdin.write("".join(f"{_order(number)}\n" for number in range(500)))
+        process.stdin.flush()
+        wait_for(lambda: "\n" in (shop / "out").read_text(), "the first receipt")
+    finally:
+        server.kill()
+    process.stdin.write(f"{_order(500)}\n")
+    process.stdin.close()
+    assert process.wait(60) == ExitCode.UNREACHABLE
+    said = (shop / "err").read_text()
+    assert "all up to line 500 is stored; from line 501 to 501 some may be" in said
+    assert server.url.removeprefix("unix://") in said
+
+
 def test_a_line_without_end_is_refused_and_the_next_is_read(
     command: InProcess, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
 -- Lease deliveries of one queue: schedules that are due and leases that ran out come first.
--- ARGV: queue, limit, owner, lease, '1' to take one suspect alone, crashes allowed, retention.
+-- ARGV: queue, limit, owner, lease, '1' to take one suspect alone, crashes allowed, retention,
+-- how long an owner that is told of suspects hunts them.
 -- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, then id, stored, history of each.
 
 local queue, limit, owner, lease = take(), take_number(), take(), take_number()
-local alone, crashes_allowed, retention = take() == '1', take_number(), take_number()
+local alone, crashes_allowed, retention, hunt = take() == '1', take_number(), take_number(), take_number()
 local ready, suspects = READY .. queue, SUSPECTS .. queue
 local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 
@@ -80,7 +81,7 @@ local function suspects_told()
     if hunter and hunter ~= owner then
       return 0
     end
-    call('SET', HUNTER .. queue, owner, 'PX', math.min(lease, 2000))
+    call('SET', HUNTER .. queue, owner, 'PX', hunt)
   end
   return waiting
 end

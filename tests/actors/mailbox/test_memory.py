@@ -14,7 +14,7 @@ from callboard.actors.mailbox.mailbox import (
     Verdict,
 )
 from callboard.actors.mailbox.memory import MemoryMailbox, SystemClock, VirtualClock
-from callboard.actors.mailbox.memory_queue import HUNT_MS
+from callboard.actors.mailbox.mailbox import HUNT_MS
 from callboard.actors.mailbox.memory_remembered import Remembered
 from tests.actors.mailbox.conformance import (
     DEAD,

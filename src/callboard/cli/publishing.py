@@ -1,0 +1,65 @@
+"""How events are to be published: options of `send`, checked before anything is read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..messages.contract import Contract
+from ..messages.errors import ConfigurationError
+from ..messages.event import Event, key_from
+from ..messages.timing import read_after
+from .posting import Options
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Publishing:
+    """What holds for all events of the command, as it was written."""
+
+    after: Annotated[
+        str | None, Parameter(help="Wait: `5 minutes`, or until an ISO 8601 time or epoch milliseconds.")
+    ] = None
+    dedup_key: Annotated[str | None, Parameter(help="The dedup key of one event.")] = None
+    dedup_field: Annotated[
+        list[str] | None, Parameter(negative="", help="A field that makes the dedup key; repeatable.")
+    ] = None
+    attribute: Annotated[
+        list[str] | None, Parameter(negative="", help="An attribute, `name=value`; repeatable.")
+    ] = None
+
+    def options(self, contract: Contract) -> Options:
+        """The same as publishing takes it; raises `ConfigurationError` or `InvalidAfter`."""
+        return Options(
+            after=_after(self.after),
+            attributes=_attributes(self.attribute or ()),
+            key=_key(self.dedup_key, tuple(self.dedup_field or ()), contract),
+        )
+
+
+def _after(text: str | None) -> str | int | None:
+    """What `publish(after=)` takes; raises `InvalidAfter` now and not at the first event."""
+    if text is None:
+        return None
+    after = int(text) if text.strip().isdecimal() else text
+    read_after(after)
+    return after
+
+
+def _attributes(given: Sequence[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    if bad := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise ConfigurationError(f"--attribute {bad[0]!r}: write name=value")
+    return {name: value for name, _, value in pairs}
+
+
+def _key(key: str | None, fields: tuple[str, ...], contract: Contract) -> Callable[[Event], str] | None:
+    """What makes the dedup key; raises `ConfigurationError` for a field that the contract has not."""
+    if key is not None:
+        return lambda _event: key
+    known = contract.cls.__struct_fields__
+    for field in fields:
+        if field not in known:
+            raise ConfigurationError(f"{contract.name} has no field {field!r}: it has {', '.join(known)}")
+    return (lambda event: key_from(event, fields) or "") if fields else None

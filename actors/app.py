@@ -74,6 +74,7 @@ class Callboard:
         self.resources = Resources()
         self._retry = retry
         self._actors: dict[str, EventActor] = {}
+        self._publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
             middleware=middleware,
@@ -83,9 +84,9 @@ class Callboard:
             boot=self._boot,
             confirm_routes=self._confirm_routes,
             stopped=self.resources.close,
+            reroute=self._publisher.reroute,
         )
         self.broker.add_middleware(Stack(default_layers(self.catalog)))
-        self._publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)
 
     @property
     def mailbox(self) -> Mailbox:
@@ -132,7 +133,12 @@ class Callboard:
 
         def declare(fn: Callable[..., Any]) -> EventActor:
             return self._declare(
-                fn, namespace, name=name or fn.__name__, queue=queue, priority=priority, retry=retry
+                fn,
+                namespace,
+                name=fn.__name__ if name is None else name,
+                queue=queue,
+                priority=priority,
+                retry=retry,
             )
 
         return declare if fn is None else declare(fn)
@@ -302,6 +308,8 @@ class Callboard:
     def _boot(self) -> None:
         self.check()
         self._confirm_routes()
+        # What handlers publish is routed by this, until the mailbox says that it has changed.
+        self.routes.load(self.mailbox)
 
     def _confirm_routes(self) -> None:
         self.mailbox.register(self.routes.declared)

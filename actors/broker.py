@@ -18,6 +18,7 @@ from ..middleware.stack import Guarded
 from .consumer import CallboardConsumer
 from .hooks import EventHooks
 from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Posting, Target
+from .settler import Reroute
 from .ticket import DRAIN, DrainActor, Ticket
 from .worker import WorkerProcess
 
@@ -40,6 +41,7 @@ class CallboardBroker(dramatiq.Broker):
         boot: called when a worker starts, before it fetches; what it raises stops the start.
         confirm_routes: called once an hour in every worker.
         stopped: called when a worker has stopped.
+        reroute: finds the routes of postings anew, for what handlers publish.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class CallboardBroker(dramatiq.Broker):
         boot: Callable[[], None] = lambda: None,
         confirm_routes: Callable[[], None] = lambda: None,
         stopped: Callable[[], None] = lambda: None,
+        reroute: Reroute = tuple,
     ) -> None:
         self._mailbox: Mailbox | None = None if callable(mailbox) else mailbox
         self._open = mailbox if callable(mailbox) else lambda: mailbox
@@ -62,11 +65,13 @@ class CallboardBroker(dramatiq.Broker):
         self._grace = duration_ms(grace) / 1000
         self._boot = boot
         self._stopped = stopped
+        self.reroute = reroute
         self._opening = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._drain = DrainActor()
         self._guarded: dict[str, Guarded] = {}
         self._async_queues: set[str] = set()
+        self._sync_queues: set[str] = set()
         self.hooks = EventHooks(self)
         self._hooks = _ThreadHooks()
         super().__init__(middleware)
@@ -88,6 +93,10 @@ class CallboardBroker(dramatiq.Broker):
         """Whether an actor of the queue runs on the event loop."""
         return queue_name in self._async_queues
 
+    def has_sync(self, queue_name: str) -> bool:
+        """Whether an actor of the queue runs on a thread."""
+        return queue_name in self._sync_queues
+
     # What dramatiq asks of a broker.
 
     def declare_actor(self, actor: dramatiq.Actor[..., Any]) -> None:
@@ -100,8 +109,10 @@ class CallboardBroker(dramatiq.Broker):
         fn: object = actor.fn
         if isinstance(fn, Guarded):
             self._guarded[actor.actor_name] = fn
-            if fn.is_async:
-                self._async_queues.add(actor.queue_name)
+        if isinstance(fn, Guarded) and fn.is_async:
+            self._async_queues.add(actor.queue_name)
+        else:
+            self._sync_queues.add(actor.queue_name)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue. There are no delay queues: the mailbox keeps what is scheduled."""

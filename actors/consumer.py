@@ -10,7 +10,16 @@ import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ..messages.delivery import RELEASED, SUCCEEDED, Delivery, ErrorRecord, Outcome, OutcomeKind, Reason
+from ..messages.delivery import (
+    RELEASED,
+    SUCCEEDED,
+    Delivery,
+    History,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    error_record,
+)
 from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
 from .mailbox.mailbox import Settlement
@@ -117,9 +126,7 @@ class CallboardConsumer(Consumer):
         """A plain message is to be dead-lettered."""
         if isinstance(message, PlainMessage):
             error = message._exception  # noqa: SLF001 - dramatiq stuffs it there for its brokers
-            record = error and ErrorRecord(
-                type(error).__name__, str(error)[:500], message.delivery.clock.now()
-            )
+            record = error and error_record(error, message.delivery.clock.now())
             self._settle_plain(message, Outcome(OutcomeKind.DEAD, Reason.MAX_ATTEMPTS, error=record or None))
         else:
             self.ack(message)
@@ -144,7 +151,9 @@ class CallboardConsumer(Consumer):
         self._messages_out = max(0, self._messages_out - 1)
         self._taken += 1
         self.signal.set()
-        self.worker.settler.put(Settlement(message.delivery, outcome))
+        retries = message.options.get("retries", 0)
+        history = History(retries + 1, 0, outcome.error, outcome.error) if outcome.error else None
+        self.worker.settler.put(Settlement(message.delivery, outcome, history=history))
 
     def _refill(self, seconds: float) -> None:
         """Fetch what there is room for; wait where there is no room, or nothing to fetch."""
@@ -183,9 +192,12 @@ class CallboardConsumer(Consumer):
         room = max(0, worker.threads - busy) + ahead - waiting
         if waiting > self._low and ahead > worker.threads:
             room = 0
-        if worker.broker.has_async(self.queue):
-            room = max(room, worker.loop.room)
-        return room
+        if not worker.broker.has_async(self.queue):
+            return room
+        # What the event loop has no room for would wait in line here, out of other workers' reach.
+        if not worker.broker.has_sync(self.queue) or worker.loop.room <= 0:
+            return worker.loop.room
+        return max(room, worker.loop.room)
 
     def _wait_for_room(self, seconds: float) -> None:
         taken = self._taken

@@ -54,9 +54,13 @@ class EventLoop:
                 break  # the loop was quicker
         return taken
 
+    def admit_no_more(self) -> None:
+        """Start nothing more; what is put from now on waits in line to be taken back."""
+        self._stopping = True
+
     def stop(self, seconds: float) -> None:
         """Wait for what runs, for at most `seconds`; then cancel it and end the loop."""
-        self._stopping = True
+        self.admit_no_more()
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._finish(seconds), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)

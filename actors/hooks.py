@@ -1,6 +1,7 @@
 """The hooks of other dramatiq middleware, fired once for each event as they are for each message."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dramatiq
 from dramatiq.broker import MessageProxy
@@ -36,6 +37,15 @@ STACK_INSTEAD = (
 _HOOKS = ("before_process_message", "after_process_message", "after_skip_message")
 
 
+class Hooked:
+    """One attempt between its hooks."""
+
+    skipped: Outcome | None = None
+    """Set when a middleware will not have it."""
+    outcome: Outcome | None = None
+    """What it came to, to be told to the hooks after it."""
+
+
 class EventHooks:
     """Which hooks there are for events; none costs nothing."""
 
@@ -57,31 +67,26 @@ class EventHooks:
             and any(getattr(type(middleware), hook) is not getattr(Middleware, hook) for hook in _HOOKS)
         ]
 
-    def around(self, delivery: Delivery, perform: Callable[[], Outcome]) -> Outcome:
+    @contextmanager
+    def around(self, delivery: Delivery) -> Iterator["Hooked"]:
         """Fire the hooks around an attempt, as dramatiq's worker does around a message."""
-        message = MessageProxy(
-            dramatiq.Message(
-                queue_name=delivery.queue,
-                actor_name=delivery.actor,
-                args=(delivery,),
-                kwargs={},
-                options={},
-                message_id=delivery.key,
-                message_timestamp=delivery.accepted_at,
-            )
-        )
+        message = _message_of(delivery)
+        hooked = Hooked()
         try:
             self._fire("before_process_message", message)
         except SkipMessage as skip:
+            hooked.skipped = Outcome(
+                OutcomeKind.DISCARDED, Reason.REJECTED, f"skipped by a middleware: {skip}"
+            )
             self._fire("after_skip_message", message)
-            return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, f"skipped by a middleware: {skip}")
-        outcome = perform()
-        if outcome.kind is OutcomeKind.SUCCEEDED:
-            self._fire("after_process_message", message, result=None, exception=None)
-        else:
+        yield hooked
+        outcome = hooked.outcome
+        if hooked.skipped is not None or outcome is None:
+            return
+        failed = None
+        if outcome.kind is not OutcomeKind.SUCCEEDED:
             failed = dramatiq.DramatiqError(f"{outcome.kind}: {outcome.error.type if outcome.error else ''}")
-            self._fire("after_process_message", message, result=None, exception=failed)
-        return outcome
+        self._fire("after_process_message", message, result=None, exception=failed)
 
     def _fire(self, hook: str, message: MessageProxy, **result: object) -> None:
         """A fault in a hook is logged and hides nothing; only a skip has a say, as in dramatiq."""
@@ -96,3 +101,17 @@ class EventHooks:
                 self._broker.logger.critical(
                     "Unexpected failure in %s of %r.", hook, middleware, exc_info=True
                 )
+
+
+def _message_of(delivery: Delivery) -> MessageProxy:
+    return MessageProxy(
+        dramatiq.Message(
+            queue_name=delivery.queue,
+            actor_name=delivery.actor,
+            args=(delivery,),
+            kwargs={},
+            options={},
+            message_id=delivery.key,
+            message_timestamp=delivery.accepted_at,
+        )
+    )

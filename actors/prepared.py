@@ -6,7 +6,7 @@ from ..messages.contract import Kind
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
-    """An event checked and encoded, not yet routed."""
+    """An event checked and encoded, not yet routed. Its repr shows no body."""
 
     id: str
     name: str
@@ -19,3 +19,6 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     delay_ms: int
     due_at: int
     required: bool
+
+    def __repr__(self) -> str:
+        return f"<Prepared {self.name} id={self.id}>"

@@ -21,7 +21,7 @@ from ..messages.errors import (
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
 from ..messages.timing import read_after
 from .chunks import chunks, one_ahead
-from .mailbox.mailbox import Mailbox, Posting, Target, Verdict
+from .mailbox.mailbox import Mailbox, Posting, Subscription, Target, Verdict
 from .prepared import Prepared
 from .routes import Routes
 
@@ -107,12 +107,7 @@ class Publisher:
             )
         if not subscriptions:
             self._unrouted(prepared)
-        targets = tuple(
-            [
-                Target(each.actor, each.queue, prepared.key, each.contracts[prepared.name])
-                for each in subscriptions
-            ]
-        )
+        targets = self._targets(prepared.name, prepared.key, subscriptions)
         return Posting(
             prepared.name,
             prepared.body,
@@ -120,8 +115,26 @@ class Publisher:
             targets,
             prepared.delay_ms,
             prepared.due_at,
+            prepared.key,
+            self._routes.known_version,
             prepared.own_key,
         )
+
+    def reroute(self, postings: Sequence[Posting]) -> tuple[Posting, ...]:
+        """The same postings by the routes as the mailbox has them now."""
+        self._routes.load(self._mailbox())
+        return tuple(
+            msgspec.structs.replace(
+                posting,
+                targets=self._targets(posting.event, posting.key, self._routes.of(posting.event)),
+                routes_version=self._routes.known_version,
+                fresh=False,
+            )
+            for posting in postings
+        )
+
+    def _targets(self, event: str, key: str, subscriptions: Sequence[Subscription]) -> tuple[Target, ...]:
+        return tuple([Target(each.actor, each.queue, key, each.contracts[event]) for each in subscriptions])
 
     def publish(self, prepared: Prepared) -> Receipt:
         """Post one event; a `PublishError` says it was refused, a `MailboxError` that it may not be in."""

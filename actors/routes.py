@@ -25,6 +25,11 @@ class Routes:
         """What this app's own actors subscribe to."""
         return tuple(self._declared.values())
 
+    @property
+    def known_version(self) -> int:
+        """The version of the mailbox's routes that is known here; -1 before they were loaded."""
+        return self._book.version
+
     def declare(self, subscription: Subscription) -> None:
         """Add what one of this app's actors subscribes to."""
         with self._lock:

@@ -5,13 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 
 from ..messages.delivery import Delivery
-from ..messages.errors import MailboxError, MailboxRefused
-from .mailbox.mailbox import Mailbox, Settlement
+from ..messages.errors import MailboxError, MailboxRefused, StaleRoutes
+from .mailbox.mailbox import Mailbox, Posting, Settlement
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.settler")
+
+Reroute = Callable[[Sequence[Posting]], tuple[Posting, ...]]
+"""Finds the routes of postings anew."""
 
 MOST_IN_A_GROUP = 1000
 _GATHER_SECONDS = 0.001
@@ -32,10 +36,13 @@ class Settler:
         *,
         busy: Callable[[], bool],
         settled: Callable[[Sequence[Delivery], Sequence[Delivery]], None],
+        reroute: Reroute = tuple,
     ) -> None:
         self._mailbox = mailbox
         self._busy = busy
         self._settled = settled
+        self._reroute = reroute
+        self._group: list[Settlement] = []
         self._waiting: deque[Settlement] = deque()
         self._wake = threading.Event()
         self._awake = False
@@ -60,7 +67,7 @@ class Settler:
         self._stop_at = time.monotonic() + seconds
         self._wake.set()
         self._thread.join(seconds + 1)
-        return len(self._waiting)
+        return len(self._waiting) + len(self._group)
 
     def _run(self) -> None:
         while True:
@@ -82,29 +89,46 @@ class Settler:
     def _commit_group(self) -> bool:
         """Commit one group, trying as long as the worker lives; False when it is time to stop."""
         count = min(len(self._waiting), MOST_IN_A_GROUP)
-        group = [self._waiting.popleft() for _ in range(count)]
+        self._group = [self._waiting.popleft() for _ in range(count)]
         pause = 0.02
-        while True:
+        while self._group:
             try:
-                self._commit(group)
+                self._group = self._commit(self._group)
+            except StaleRoutes:
+                self._group = [self._rerouted(settlement) for settlement in self._group]
             except MailboxError as error:
-                logger.warning("settlements wait", count=len(group), error=str(error))
+                logger.warning("settlements wait", count=len(self._group), error=str(error))
                 if self._stop_at is not None and time.monotonic() >= self._stop_at:
-                    self._waiting.extendleft(reversed(group))
                     return False
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return True
+        return True
 
-    def _commit(self, group: Sequence[Settlement]) -> None:
-        """Settle a group; what the server refuses as a whole is tried one by one."""
+    def _commit(self, group: list[Settlement]) -> list[Settlement]:
+        """Settle a group; what the server refuses as a whole is tried one by one. Returns what is left."""
         try:
-            held = self._mailbox.settle(group)
+            self._tell(group, self._mailbox.settle(group))
         except MailboxRefused:
             if len(group) == 1:
                 raise
-            held = [self._mailbox.settle([settlement])[0] for settlement in group]
+            return [settlement for settlement in group if not self._commit_alone(settlement)]
+        return []
+
+    def _commit_alone(self, settlement: Settlement) -> bool:
+        try:
+            self._tell([settlement], self._mailbox.settle([settlement]))
+        except MailboxRefused as error:
+            logger.warning("settlement refused", delivery=repr(settlement.delivery), error=str(error))
+            return False
+        return True
+
+    def _tell(self, group: Sequence[Settlement], held: Sequence[bool]) -> None:
         deliveries = [settlement.delivery for settlement in group]
         fenced = [] if all(held) else [d for d, kept in zip(deliveries, held, strict=True) if not kept]
         self._settled(deliveries, fenced)
+
+    def _rerouted(self, settlement: Settlement) -> Settlement:
+        """The same settlement, its postings by the routes as they are now."""
+        if not settlement.postings:
+            return settlement
+        return msgspec.structs.replace(settlement, postings=self._reroute(settlement.postings))

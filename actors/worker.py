@@ -10,6 +10,7 @@ import structlog
 
 from ..messages.delivery import RELEASED, Delivery, Outcome, OutcomeKind, Reason
 from ..middleware.attempt import Attempt
+from ..middleware.retry import decided
 from ..middleware.stack import Guarded, failure
 from .eventloop import EventLoop
 from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Settlement
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from .consumer import CallboardConsumer
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.worker")
-
-
-LAYER_FAULT_PAUSE_MS = 10_000
-"""How soon a delivery is tried again whose layers failed: a broken layer must not spin."""
 
 
 def owner_name() -> str:
@@ -48,7 +45,7 @@ class WorkerProcess:
         self.alone: CallboardConsumer | None = None
         """The consumer for which the process holds nothing else, while it runs suspects."""
         self._alone_lock = threading.Lock()
-        self.settler = Settler(mailbox, busy=self._is_busy, settled=self._settled)
+        self.settler = Settler(mailbox, busy=self._is_busy, settled=self._settled, reroute=broker.reroute)
         self.renewer = Renewer(
             mailbox,
             owner=self.owner,
@@ -68,12 +65,14 @@ class WorkerProcess:
     def begin_stop(self) -> None:
         """Take no more: threads end after what they run now, the rest goes back."""
         self.stopping = True
+        self.loop.admit_no_more()
         self.release(self.loop.clear())
         self._nudge()
 
     def end_stop(self, seconds: float) -> None:
         """Wait for handlers on the event loop, commit what is left, and leave."""
         self.loop.stop(seconds)
+        self.release(self.loop.clear())
         unwritten = self.settler.stop(seconds)
         self.renewer.stop()
         if unwritten:
@@ -88,11 +87,11 @@ class WorkerProcess:
             return
         attempt = Attempt(delivery, guarded.policy)
         try:
-            outcome = (
-                self.broker.hooks.around(delivery, lambda: guarded.perform(attempt))
-                if self.broker.hooks.any
-                else guarded.perform(attempt)
-            )
+            if not self.broker.hooks.any:
+                outcome = guarded.perform(attempt)
+            else:
+                with self.broker.hooks.around(delivery) as hooked:
+                    outcome = hooked.outcome = hooked.skipped or guarded.perform(attempt)
         except BaseException as error:  # noqa: BLE001 - a layer's fault must not strand the delivery
             outcome = layer_fault(attempt, error)
         self.settle(attempt, guarded, outcome)
@@ -105,7 +104,11 @@ class WorkerProcess:
         attempt = Attempt(delivery, guarded.policy)
         outcome = RELEASED  # what it comes to if it is cancelled because the worker stops
         try:
-            outcome = await guarded.aperform(attempt)
+            if not self.broker.hooks.any:
+                outcome = await guarded.aperform(attempt)
+            else:
+                with self.broker.hooks.around(delivery) as hooked:
+                    outcome = hooked.outcome = hooked.skipped or await guarded.aperform(attempt)
         except Exception as error:  # noqa: BLE001 - as above
             outcome = layer_fault(attempt, error)
         finally:
@@ -116,8 +119,12 @@ class WorkerProcess:
         kind = outcome.kind
         if kind is OutcomeKind.SUCCEEDED:
             window_ms = guarded.policy.contracts[attempt.envelope.type]
-            postings = tuple(attempt.published) if attempt.published else ()
-            self.settler.put(Settlement(attempt.delivery, outcome, window_ms, None, postings))
+            if attempt.published:
+                self.settler.put(
+                    Settlement(attempt.delivery, outcome, window_ms, None, tuple(attempt.published))
+                )
+            else:
+                self.settler.put(Settlement(attempt.delivery, outcome, window_ms))
             return
         charged = None if kind is OutcomeKind.RELEASED else attempt.history(outcome.error)
         self.settler.put(Settlement(attempt.delivery, outcome, MIN_WINDOW_MS, charged))
@@ -172,10 +179,10 @@ class WorkerProcess:
 
 
 def layer_fault(attempt: Attempt, error: BaseException) -> Outcome:
-    """What a fault of a layer, not of the handler, comes to: no layer decided, so it is tried again later."""
+    """What a fault of a layer, not of the handler, comes to: by the policy that a handler's would meet."""
     logger.exception("a layer failed", actor=attempt.policy.actor)
-    failed = failure(attempt, error)
-    return Outcome(OutcomeKind.RETRIED, error=failed.error, delay_ms=LAYER_FAULT_PAUSE_MS)
+    attempt.started = True
+    return decided(attempt, failure(attempt, error))
 
 
 def log_outcome(attempt: Attempt, outcome: Outcome) -> None:

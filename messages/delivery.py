@@ -12,6 +12,10 @@ HEADER_SIZE = _ACCEPTED_END + 13
 """Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits each)."""
 
 
+LONGEST_ERROR = 500
+"""Characters of an exception's text that a record keeps."""
+
+
 class OutcomeKind(StrEnum):
     """What an attempt came to."""
 
@@ -48,6 +52,20 @@ class ErrorRecord(msgspec.Struct, frozen=True, gc=False):
     """The exception's text, cut to 500 characters."""
     at: int
     """When it happened, epoch milliseconds of the server's clock."""
+
+
+def error_record(error: BaseException, at: int) -> ErrorRecord:
+    """The record of an exception, whatever its text is like."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the text is the user's code, and a record must be made all the same
+        text = "(its text cannot be made)"
+    return ErrorRecord(_storable(type(error).__name__), _storable(text[:LONGEST_ERROR]), at)
+
+
+def _storable(text: str) -> str:
+    """Text that can be encoded: half of a surrogate pair cannot."""
+    return str(text).encode("utf-8", "replace").decode()
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,7 +22,7 @@ class Policy(msgspec.Struct, frozen=True):
 class Attempt:
     """One start of a handler for a delivery."""
 
-    __slots__ = ("delivery", "envelope", "event", "exception", "policy", "published")
+    __slots__ = ("delivery", "envelope", "event", "exception", "policy", "published", "started")
 
     envelope: Envelope
     """Set by the decode layer."""
@@ -35,12 +35,14 @@ class Attempt:
         self.exception: BaseException | None = None
         self.published: list[Any] | None = None
         """What the handler published, to go out with its success."""
+        self.started = False
+        """Whether the handler was called; what never reached it is no attempt of it."""
 
     def history(self, error: ErrorRecord | None) -> History:
         """What to remember when this attempt is charged."""
         earlier = self.delivery.history
         return History(
-            attempts=self.delivery.attempt,
+            attempts=earlier.attempts + self.started,
             crashes=earlier.crashes,
             first_error=earlier.first_error or error,
             last_error=error or earlier.last_error,

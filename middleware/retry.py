@@ -1,18 +1,23 @@
 """Whether and when a failed attempt is followed by another: a pure decision, and its layer."""
 
+import math
 import random
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 import msgspec
+import structlog
 
 from ..messages.delivery import Outcome, OutcomeKind, Reason
+from ..messages.errors import InvalidAfter
 from ..messages.timing import duration_ms, read_after
 from .signals import RetryLater
 
 if TYPE_CHECKING:
     from .attempt import Attempt
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.retry")
 
 Length = str | float | timedelta
 """A length of time: "10s", "5 minutes", seconds, or a timedelta."""
@@ -52,8 +57,8 @@ class Retry(msgspec.Struct, frozen=True):
         never_on: Exceptions = (),
     ) -> Self:
         """Wait longer after each failure, up to `cap`."""
-        if factor < 1 or not 0 <= jitter <= 1:
-            raise ValueError("factor must be at least 1, and jitter between 0 and 1")
+        if not (1 <= factor < math.inf and 0 <= jitter <= 1):
+            raise ValueError("factor must be a number from 1, and jitter between 0 and 1")
         if max_attempts is not None and max_attempts < 1:
             raise ValueError("max_attempts counts all starts, so it is at least 1; Retry.never() tries once")
         return cls(
@@ -117,8 +122,10 @@ class Retry(msgspec.Struct, frozen=True):
         return self._wait_ms(attempt, chance) if asked_ms is None else asked_ms
 
     def _wait_ms(self, attempt: int, chance: Callable[[], float]) -> int:
-        # A large exponent would overflow long before the cap matters.
-        wait = min(self.cap_ms, self.first_ms * self.factor ** min(attempt - 1, 64))
+        try:
+            wait = min(self.cap_ms, self.first_ms * self.factor ** (attempt - 1))
+        except OverflowError:
+            wait = self.cap_ms
         return max(1, round(wait * (1 - self.jitter * chance())))
 
 
@@ -127,7 +134,11 @@ DEFAULT_RETRY = Retry.exponential()
 
 def retry(attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
     """The layer: a failed attempt is retried as the actor's policy says, or dead with its reason."""
-    outcome = yield
+    return decided(attempt, (yield))
+
+
+def decided(attempt: "Attempt", outcome: Outcome) -> Outcome:
+    """The outcome of a failed attempt by its actor's policy; any other outcome as it is."""
     if outcome.kind is not OutcomeKind.RETRIED or attempt.exception is None:
         return outcome
     delivery = attempt.delivery
@@ -147,5 +158,9 @@ def retry(attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
 def _asked_ms(error: BaseException, now: int) -> int | None:
     if not isinstance(error, RetryLater):
         return None
-    after = read_after(error.after, now=datetime.fromtimestamp(now / 1000, UTC))
+    try:
+        after = read_after(error.after, now=datetime.fromtimestamp(now / 1000, UTC))
+    except InvalidAfter as fault:
+        logger.warning("RetryLater cannot be read: the policy decides", fault=str(fault))
+        return None
     return after.delay_ms or max(1, after.due_at - now)

@@ -4,22 +4,21 @@ A layer is a generator: what stands before its `yield` runs before the handler, 
 sees what the attempt came to, and a layer that returns without yielding answers by itself.
 """
 
+import asyncio
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import dramatiq
 
 from ..messages.catalog import Catalog
-from ..messages.delivery import SUCCEEDED, ErrorRecord, Outcome, OutcomeKind, Reason
+from ..messages.delivery import LONGEST_ERROR, SUCCEEDED, Outcome, OutcomeKind, Reason, error_record
 from .attempt import Attempt, Policy
 from .decode import Decode
 from .retry import retry
-from .signals import DiscardEvent, RejectEvent
+from .signals import DiscardEvent, RejectEvent, Signal
 
 Layer = Callable[[Attempt], Generator[None, Outcome, Outcome]]
 """Makes the generator that guards one attempt."""
-
-LONGEST_ERROR = 500
 
 
 def default_layers(catalog: Catalog) -> tuple[Layer, ...]:
@@ -58,6 +57,7 @@ class Guarded:
         entered: list[Generator[None, Outcome, Outcome]] = []
         outcome = self._enter(attempt, entered)
         if outcome is None:
+            attempt.started = True
             try:
                 self._invoke(attempt)
                 outcome = SUCCEEDED
@@ -70,10 +70,15 @@ class Guarded:
         entered: list[Generator[None, Outcome, Outcome]] = []
         outcome = self._enter(attempt, entered)
         if outcome is None:
+            attempt.started = True
             try:
                 await self._invoke(attempt)
                 outcome = SUCCEEDED
-            except Exception as error:  # noqa: BLE001 - being cancelled is not the handler's outcome
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise  # the worker stops: that is not the handler's outcome
                 outcome = failure(attempt, error)
         return _leave(entered, outcome) if entered else outcome
 
@@ -88,6 +93,11 @@ class Guarded:
                 return outcome
             entered.append(generator)
         return None
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _leave(entered: list[Generator[None, Outcome, Outcome]], outcome: Outcome) -> Outcome:
@@ -105,12 +115,15 @@ def _leave(entered: list[Generator[None, Outcome, Outcome]], outcome: Outcome) -
 def failure(attempt: Attempt, error: BaseException) -> Outcome:
     """What an exception of the handler means, before the retry layer has decided."""
     if isinstance(error, DiscardEvent):
-        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, error.detail)
+        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, _words(error))
     if isinstance(error, RejectEvent):
-        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, error.detail)
+        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, _words(error))
     attempt.exception = error
-    record = ErrorRecord(type(error).__name__, str(error)[:LONGEST_ERROR], attempt.delivery.clock.now())
-    return Outcome(OutcomeKind.RETRIED, error=record)
+    return Outcome(OutcomeKind.RETRIED, error=error_record(error, attempt.delivery.clock.now()))
+
+
+def _words(signal: Signal) -> str:
+    return str(signal.detail).encode("utf-8", "replace").decode()[:LONGEST_ERROR]
 
 
 class Stack(dramatiq.Middleware):

@@ -56,7 +56,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One event on its way in: its bytes and whom they are for."""
+    """One event on its way in: its bytes and whom they are for. Its repr shows no body."""
 
     event: str
     """The contract's name."""
@@ -69,8 +69,15 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     """Wait this long, by the mailbox's clock."""
     due_at: int = 0
     """Or wait until this moment, epoch milliseconds; 0 for now."""
+    key: str = ""
+    """The dedup key, for targets that are found later."""
+    routes_version: int | None = None
+    """The version of the routes that the targets were found by, where the mailbox shall check it."""
     fresh: bool = False
     """The keys were made for this posting and never sent before, so none can be a duplicate."""
+
+    def __repr__(self) -> str:
+        return f"<Posting {self.event} key={self.key} targets={len(self.targets)}>"
 
 
 class Verdict(StrEnum):
@@ -107,11 +114,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     history: History | None = None
     """For `retried`, `dead` and `discarded`: what to remember of the attempts so far."""
     postings: tuple[Posting, ...] = ()
-    """Published together with the success, or not at all."""
+    """Published together with the success, or not at all. What conflicts with an earlier event of its key
+    can no longer be refused: it is kept among the dead, with the reason `payload_conflict`."""
 
 
 class EndedRecord(msgspec.Struct, frozen=True):
-    """What is kept of a dead or discarded delivery."""
+    """What is kept of a dead or discarded delivery. Its repr shows no body."""
 
     id: str
     """The delivery's id, `#` and its last fence: unique, for an identity may end more than once."""
@@ -124,6 +132,9 @@ class EndedRecord(msgspec.Struct, frozen=True):
     stored: bytes
     """Header and body."""
     detail: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<EndedRecord {self.kind} {self.reason} queue={self.queue} attempts={self.history.attempts}>"
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
@@ -198,6 +209,8 @@ class Mailbox(Protocol):
 
         `duplicate` completes like `succeeded`; `released` gives a delivery back to the head of its
         queue without charging an attempt. Settling the same again answers True and changes nothing.
+        Raises `StaleRoutes` when postings were routed by another version of the routes than the
+        mailbox's: their settlements were not made, the others were.
         """
         ...
 

@@ -69,8 +69,11 @@ class MemoryMailbox:
         """Make outcomes durable, each if its fence still holds; False where the lease was taken over."""
         with self._changed:
             now = self._now()
-            held = [self._deliveries.settle(settlement, now) for settlement in settlements]
+            stale = [each for each in settlements if self._deliveries.is_stale(each, self._routes.version)]
+            held = [self._deliveries.settle(each, now) for each in settlements if each not in stale]
             self._changed.notify_all()
+            if stale:
+                raise StaleRoutes("the routes have changed: find them anew and settle again")
             return held
 
     def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[Delivery]:

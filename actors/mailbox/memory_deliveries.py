@@ -78,6 +78,16 @@ class Deliveries:
         self._conclude(live, settlement, now)
         return True
 
+    def is_stale(self, settlement: Settlement, version: int) -> bool:
+        """Whether it would publish by routes of another version than this."""
+        versions = [each.routes_version for each in settlement.postings if each.routes_version is not None]
+        completes = settlement.outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE)
+        return (
+            completes
+            and self._held(settlement.delivery) is not None
+            and min(versions, default=version) != version
+        )
+
     def renew(self, delivery: Delivery, lease_end: int) -> bool:
         """Extend a lease; whether it is still held."""
         live = self._held(delivery)
@@ -160,13 +170,29 @@ class Deliveries:
         self.queue(live.queue).tallies["succeeded"] += 1
         self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
         for posting in settlement.postings:
-            self.publish(posting, now)
+            if Verdict.CONFLICT in self.publish(posting, now):
+                self._bury(posting, settlement.delivery, now)
+
+    def _bury(self, posting: Posting, cause: Delivery, now: int) -> None:
+        """Keep a handler's posting that conflicts: the handler has succeeded and cannot be told."""
+        for position, target in enumerate(posting.targets, 1):
+            stored = posting.fingerprint + b"%013d%013d" % (now, now) + posting.body
+            self.queue(target.queue).tallies["accepted"] += 1
+            self._record(
+                Live(_identity(target), target.queue, stored),
+                f"{cause.fence}.{position}",
+                Outcome(OutcomeKind.DEAD, Reason.PAYLOAD_CONFLICT, f"published by {cause.id}"),
+                now,
+            )
 
     def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
         del self._live[live.id]
+        self._record(live, str(fence), outcome, now)
+
+    def _record(self, live: Live, suffix: str, outcome: Outcome, now: int) -> None:
         self.queue(live.queue).tallies[outcome.kind.value] += 1
         record = EndedRecord(
-            f"{live.id}#{fence}",
+            f"{live.id}#{suffix}",
             live.queue,
             outcome.kind,
             # Without one only if a caller forgot it; a record of some reason is better than none.

@@ -56,7 +56,9 @@ class RedisMailbox:
     """A workspace on a server.
 
     `revive` is called after the server could not be reached, before it is tried again: an embedded
-    server is brought back by it; `closing` is called when the mailbox has been closed. `patience` is how many seconds a publisher's call goes on trying;
+    server is brought back by it; `closing` is called when the mailbox has been closed.
+
+    `patience` is how many seconds a publisher's call goes on trying;
     a worker's calls (`fetch`, `settle`, `renew`, `wait`) are tried once, for the worker knows how
     long it may wait. `socket_timeout` is in seconds.
     """
@@ -113,10 +115,14 @@ class RedisMailbox:
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """See `Mailbox.settle`."""
         held = [False] * len(settlements)
+        stale = False
         for first in range(0, len(settlements), MOST_AT_ONCE):
             arguments, order = settle_arguments(settlements[first : first + MOST_AT_ONCE], ENDED_RETENTION_MS)
             for position, answer in zip(order, self._run("settle", arguments), strict=True):
                 held[first + position] = answer == 1
+                stale = stale or answer == -1
+        if stale:
+            raise StaleRoutes("the routes have changed: find them anew and settle again")
         return held
 
     def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[Delivery]:

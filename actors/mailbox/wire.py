@@ -88,10 +88,17 @@ def _put_settlement(out: list[Argument], settlement: Settlement) -> None:
         outcome.reason.value if outcome.reason else "",
         outcome.detail or "",
         msgspec.json.encode(history),
+        _routes_version(settlement.postings),
         len(settlement.postings),
     )
     for posting in settlement.postings:
         put_posting(out, posting)
+
+
+def _routes_version(postings: Sequence[Posting]) -> Argument:
+    """The oldest version that postings were routed by; a handler may publish while routes change."""
+    versions = [posting.routes_version for posting in postings if posting.routes_version is not None]
+    return min(versions, default="")
 
 
 def renew_arguments(groups: Iterable[tuple[str, Sequence[Delivery]]], lease_ms: int) -> list[Argument]:

@@ -111,9 +111,6 @@ def test_a_message_that_is_dead_keeps_its_error_and_its_bytes(app: Callboard) ->
     assert b'"argument"' in record.stored
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the error of a dead plain message is not in its record: no history is handed in"
-)
 def test_the_record_of_a_dead_message_tells_its_error(memory_app: Callboard) -> None:
     @dramatiq.actor(broker=memory_app.broker, max_retries=0)
     def fails() -> None:
@@ -126,10 +123,6 @@ def test_the_record_of_a_dead_message_tells_its_error(memory_app: Callboard) -> 
     assert (record.history.last_error.type, record.history.last_error.message) == ("ValueError", "no luck")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a retry that could not be sent is followed by an ack: the message is gone (as on dramatiq's own)",
-)
 def test_a_retry_that_could_not_be_sent_is_not_lost() -> None:
     app = new_app(mailbox := FaultyMailbox(new_app().mailbox))
     starts: list[int] = []

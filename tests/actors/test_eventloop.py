@@ -82,9 +82,6 @@ def test_no_more_than_in_flight_run_at_a_time_and_all_have_their_turn(app: Callb
     assert queue_of(app).succeeded == 40
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what waits in line for the event loop is not counted: a worker leases all there is"
-)
 def test_a_worker_leases_about_as_much_as_it_can_run(app: Callboard) -> None:
     app = new_app(app.mailbox, in_flight=5)
     crowd = crowded(app)
@@ -168,10 +165,6 @@ def test_what_does_not_end_in_the_grace_time_is_cancelled_and_given_back_uncharg
     assert not any(delivery.alone for delivery in fetched.deliveries)
 
 
-@pytest.mark.xfail(
-    strict=False,  # the consumer wins the race nearly always
-    reason="what is fetched while the worker begins to stop stays in the line, leased until its lease ends",
-)
 def test_what_waits_in_line_when_the_worker_stops_is_given_back_uncharged(app: Callboard) -> None:
     app = new_app(app.mailbox, grace="50 ms", in_flight=2)
     crowd = crowded(app)
@@ -201,10 +194,6 @@ def test_a_handler_that_will_not_be_cancelled_does_not_keep_the_worker(app: Call
     assert app.broker._worker is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a CancelledError of the handler's own counts as `released`: it starts again at once, for ever",
-)
 def test_a_handler_whose_own_task_was_cancelled_has_failed(memory_app: Callboard) -> None:
     starts: list[int] = []
 
@@ -225,9 +214,6 @@ def test_a_handler_whose_own_task_was_cancelled_has_failed(memory_app: Callboard
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(
-    strict=True, reason="SystemExit in an async handler ends the event loop of the process for good"
-)
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
 def test_an_async_handler_that_raises_system_exit_takes_nobody_down(error: BaseException) -> None:
     app, seen = new_app(), []

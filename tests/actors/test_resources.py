@@ -185,10 +185,6 @@ def test_closing_the_app_closes_its_resources(memory_app: Callboard) -> None:
     assert kept[0].closed == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="nothing closes resources when a worker stops: only app.close() does, which no worker calls",
-)
 def test_a_worker_that_stops_closes_the_resources_of_its_process(memory_app: Callboard) -> None:
     kept: list[Mailer] = []
     memory_app.provide(Mailer, Mailer)

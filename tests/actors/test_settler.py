@@ -154,9 +154,6 @@ def test_a_group_that_is_refused_is_tried_one_by_one() -> None:
     assert sorted(told.settled, key=lambda each: each.fence) == given
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the first settlement that is refused keeps those behind it from being tried"
-)
 def test_one_settlement_that_is_always_refused_does_not_hold_up_the_others() -> None:
     book, told = Book(), Told()
     refused, others = delivery("refused"), [delivery() for _ in range(5)]
@@ -193,7 +190,6 @@ def test_stopping_gives_up_in_time_and_tells_how_many_could_not_be_written() -> 
     assert told.settled == []
 
 
-@pytest.mark.xfail(strict=True, reason="a group that is under way when time is up is not counted")
 def test_what_is_under_way_when_time_is_up_counts_as_unwritten() -> None:
     book, told = Book(), Told()
     book.gate.clear()

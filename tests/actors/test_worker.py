@@ -203,10 +203,6 @@ def test_a_signal_ends_the_delivery_at_once_and_keeps_the_words(
     assert record.history.attempts == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the retry layer raises InvalidAfter and the attempt is retried at once, without end or limit",
-)
 def test_a_retry_later_that_cannot_be_read_keeps_to_the_limits(memory_app: Callboard) -> None:
     starts: list[int] = []
 
@@ -239,10 +235,6 @@ STRANGE = {
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(
-    strict=True,
-    reason="it escapes the stack, or ends the settler's thread: nothing of the process is settled any more",
-)
 @pytest.mark.parametrize("what", STRANGE)
 def test_a_strange_exception_hurts_only_its_own_delivery(server_url: str, what: str) -> None:
     app = new_app(RedisMailbox(server_url, workspace=f"strange-{next(_ids)}"))
@@ -335,7 +327,6 @@ def test_an_unreadable_body_for_an_async_actor_is_dead_too(app: Callboard) -> No
     assert ended(app).reason is Reason.INVALID_BODY
 
 
-@pytest.mark.xfail(strict=True, reason="a body that no handler was started for is charged as an attempt")
 def test_an_attempt_is_not_charged_when_no_handler_was_started(memory_app: Callboard) -> None:
     @memory_app.actor
     def handler(event: OrderPlaced) -> None: ...
@@ -404,9 +395,6 @@ def test_a_layer_that_yields_twice_is_told_and_strands_nothing(is_async: bool) -
     assert line["actor"] == "handler"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a layer that always fails is retried at once, without wait, end or limit"
-)
 def test_a_layer_that_always_fails_keeps_to_the_limits_of_the_actor() -> None:
     starts: list[int] = []
 
@@ -472,7 +460,6 @@ def test_hooks_of_other_middleware_fire_once_for_each_event(app: Callboard) -> N
     }
 
 
-@pytest.mark.xfail(strict=True, reason="hooks do not fire for handlers on the event loop")
 def test_hooks_fire_for_async_handlers_as_well(memory_app: Callboard) -> None:
     witness = Witness()
     memory_app.broker.add_middleware(witness)
@@ -811,7 +798,6 @@ def test_a_secret_in_a_body_is_written_nowhere(
         assert SECRET not in (record.detail or "")
 
 
-@pytest.mark.xfail(strict=True, reason="the repr of Posting, EndedRecord and Prepared shows the body")
 def test_a_secret_in_a_body_is_in_no_repr_of_what_carries_it(memory_app: Callboard) -> None:
     @memory_app.actor
     def handler(event: Login) -> None:

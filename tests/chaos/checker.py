@@ -78,8 +78,8 @@ def check(seen: Observed) -> Verdict:
     lost = [f"lost: {actor} of {token}" for actor, token in accepted if board.state((actor, token)) == "lost"]
     stuck = [f"stuck: {r.actor} of {r.token}" for r in seen.records if r.state == "held"]
     repeats, faults = judge_repeats(seen.runs, seen.disturbances)
-    strangers = _strangers(board, accepted)
-    violations += [*lost, *stuck, *strangers, *faults, *seen.uneven, *_judge_counts(board, accepted)]
+    violations += [*lost, *stuck, *_strangers(board), *_ended_twice(board), *faults, *seen.uneven]
+    violations += _judge_counts(board, accepted)
     return Verdict(
         published=len(seen.publishes),
         accepted=len(accepted),
@@ -134,7 +134,19 @@ def _judge_follow_up(board: _Board, publish: Publish, accepted: list[Address]) -
         yield f"a follow-up of a cause that did not complete: {publish.token}"
 
 
-def _strangers(board: _Board, accepted: Sequence[Address]) -> Iterable[str]:
+def _ended_twice(board: _Board) -> Iterable[str]:
+    """A delivery ends once; only where it was poison may a publisher have begun another of its key."""
+    ends = Counter(
+        (record.actor, record.token, record.key)
+        for record in board.seen.records
+        if record.state != "held" and record.reason != "poison"
+    )
+    for (actor, token, _key), times in ends.items():
+        if times > 1:
+            yield f"ended {times} times: {actor} of {token}"
+
+
+def _strangers(board: _Board) -> Iterable[str]:
     """Deliveries of what nobody published."""
     tokens = {publish.token for publish in board.seen.publishes}
     for address in [*board.runs, *board.records]:

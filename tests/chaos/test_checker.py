@@ -218,6 +218,10 @@ def test_a_delivery_must_end_as_its_handler_decided() -> None:
     assert found == ("dead instead of completed: quick of a {'rejected'}",)
 
 
+def test_a_delivery_may_not_end_twice() -> None:
+    assert violations(records=(*SOUND.records, SOUND.records[0])) == ("ended 2 times: doomed of c",)
+
+
 def test_poison_is_an_end_that_kills_may_bring_about() -> None:
     assert violations(records=(*SOUND.records, Record("a", "quick", "key of a", "dead", "poison"))) == ()
 

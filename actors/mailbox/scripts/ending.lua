@@ -6,15 +6,19 @@ local function forget(id)
   call('HDEL', HISTORY, id)
 end
 
-local function end_delivery(queue, id, token, kind, reason, detail, history, retention)
-  local name = id .. '#' .. fence_of(token)
-  local key = ENDED .. name
-  local stored = call('HGET', BODIES, id)
-  call('HSET', key, 'kind', kind, 'reason', reason, 'detail', detail, 'queue', queue,
-    'at', digits(NOW), 'history', history, 'stored', stored)
+-- A record is kept under a name of its own, for an identity may end more than once.
+local function keep_record(record, retention)
+  local key = ENDED .. record.name
+  call('HSET', key, 'kind', record.kind, 'reason', record.reason, 'detail', record.detail, 'queue', record.queue,
+    'at', digits(NOW), 'history', record.history, 'stored', record.stored)
   call('PEXPIRE', key, retention)
-  call('ZADD', ENDED_IN .. queue, NOW, name)
-  call('ZREMRANGEBYSCORE', ENDED_IN .. queue, '-inf', NOW - retention)
+  call('ZADD', ENDED_IN .. record.queue, NOW, record.name)
+  call('ZREMRANGEBYSCORE', ENDED_IN .. record.queue, '-inf', NOW - retention)
+  count(record.queue, record.kind, 1)
+end
+
+local function end_delivery(queue, id, token, kind, reason, detail, history, retention)
+  keep_record({name = id .. '#' .. fence_of(token), queue = queue, kind = kind, reason = reason, detail = detail,
+    history = history, stored = call('HGET', BODIES, id)}, retention)
   forget(id)
-  count(queue, kind, 1)
 end

@@ -1,8 +1,8 @@
 -- Make outcomes durable, each if its fence still holds.
 -- ARGV: retention; number of groups of plain successes, each: queue, window, n, then id, token,
 -- fingerprint of each; number of others, each: kind, queue, id, token, window, fingerprint, delay,
--- reason, detail, history, number of postings, postings.
--- Answers 1 (settled, now or before) or 0 (fenced) for each, in that order.
+-- reason, detail, history, version of the routes its postings were routed by or '', number of postings, postings.
+-- Answers 1 (settled, now or before), 0 (fenced) or -1 (the routes have changed) for each, in that order.
 
 local retention = take_number()
 local answers = {}
@@ -110,11 +110,32 @@ settle.discarded = settle.dead
 
 local function take_settlement()
   local s = {kind = take(), queue = take(), id = take(), token = take(), window = take_number(),
-    fingerprint = take(), delay = take_number(), reason = take(), detail = take(), history = take(), postings = {}}
+    fingerprint = take(), delay = take_number(), reason = take(), detail = take(), history = take(), routes = take(),
+    postings = {}}
   for position = 1, take_number() do
     s.postings[position] = take_posting()
   end
   return s
+end
+
+local routes = call('GET', VERSION) or '0'
+
+-- The handler has succeeded, so what it published cannot be refused any more: a conflict is kept among the dead.
+local function bury(posting, s)
+  for position, target in ipairs(posting.targets) do
+    count(target.queue, 'accepted', 1)
+    keep_record({name = target.id .. '#' .. fence_of(s.token) .. '.' .. position, queue = target.queue,
+      kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
+      stored = posting.fingerprint .. now_digits .. now_digits .. posting.body}, retention)
+  end
+end
+
+local function publish_all(s)
+  for _, posting in ipairs(s.postings) do
+    if publish(posting):find(CONFLICT, 1, true) then
+      bury(posting, s)
+    end
+  end
 end
 
 for _ = 1, take_number() do
@@ -123,13 +144,15 @@ for _ = 1, take_number() do
 end
 for _ = 1, take_number() do
   local s = take_settlement()
-  if call('HGET', FENCES, s.id) == s.token then
+  local held = call('HGET', FENCES, s.id) == s.token
+  local completes = s.kind == 'succeeded' or s.kind == 'duplicate'
+  if held and completes and s.routes ~= '' and s.routes ~= routes then
+    answers[#answers + 1] = -1
+  elseif held then
     call('ZREM', LEASED .. s.queue, s.id)
     settle[s.kind](s)
-    if s.kind == 'succeeded' or s.kind == 'duplicate' then
-      for _, posting in ipairs(s.postings) do
-        publish(posting)
-      end
+    if completes then
+      publish_all(s)
     end
     answer(s.queue, true)
   else

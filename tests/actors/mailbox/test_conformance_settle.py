@@ -1,9 +1,11 @@
 """How every mailbox makes outcomes durable, each of them once."""
 
 import pytest
+from msgspec.structs import replace
 
-from callboard.actors.mailbox.mailbox import QueueInfo, Settlement, Verdict
+from callboard.actors.mailbox.mailbox import QueueInfo, Settlement, Subscription, Verdict
 from callboard.messages.delivery import (
+    HEADER_SIZE,
     NO_HISTORY,
     ErrorRecord,
     History,
@@ -11,12 +13,14 @@ from callboard.messages.delivery import (
     OutcomeKind,
     Reason,
 )
+from callboard.messages.errors import StaleRoutes
 from tests.actors.mailbox.conformance import (
     BRIEF,
     DEAD,
     DISCARDED,
     DUPLICATE,
     LONG,
+    QUEUE,
     RELEASED,
     SUCCEEDED,
     Stage,
@@ -223,6 +227,34 @@ def test_a_success_is_kept_even_if_what_it_publishes_is_known_or_in_conflict(sta
     assert stage.settle(settlement(first, SUCCEEDED, known, conflict, posting(target("2")))) == [True]
     assert ids(stage.fetch().deliveries) == ["receipt:2"]
     assert stage.queue().duplicates == 1
+
+
+def test_what_a_success_publishes_in_conflict_is_kept_among_the_dead(stage: Stage) -> None:
+    stage.publish_keys("1", "known")
+    first, _ = stage.fetch().deliveries
+    conflict = posting(target("known"), target("new"), body=b"other")
+    assert stage.settle(settlement(first, SUCCEEDED, conflict)) == [True]
+    assert stage.settle(settlement(first, SUCCEEDED, conflict)) == [True]
+    records = stage.mailbox.ended(QUEUE)
+    assert {record.reason for record in records} == {Reason.PAYLOAD_CONFLICT}
+    assert [record.stored[HEADER_SIZE:] for record in records] == [b"other", b"other"]
+    assert {record.id.partition("#")[0] for record in records} == {"receipt:known", "receipt:new"}
+    assert stage.queue().dead == 2
+
+
+def test_a_success_that_publishes_by_old_routes_is_settled_when_they_are_found_anew(stage: Stage) -> None:
+    stage.publish_keys("1", "2")
+    first, second = stage.fetch().deliveries
+    old = stage.mailbox.routes().version
+    stage.mailbox.register([Subscription("audit", "audits", {"order.placed": 0})])
+    by_old_routes = replace(posting(target("3")), routes_version=old)
+    with pytest.raises(StaleRoutes):
+        stage.settle(settlement(first, SUCCEEDED, by_old_routes), settlement(second))
+    assert (stage.queue().leased, stage.queue().accepted) == (1, 2)
+    by_new_routes = replace(by_old_routes, routes_version=stage.mailbox.routes().version)
+    again = [settlement(first, SUCCEEDED, by_new_routes), settlement(second)]
+    assert stage.settle(*again) == [True, True]
+    assert (stage.queue().succeeded, stage.queue().accepted, stage.queue().fenced) == (2, 3, 0)
 
 
 def test_a_handler_that_publishes_its_own_event_again_makes_a_duplicate(stage: Stage) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from callboard.actors.mailbox.mailbox import (
     ENDED_RETENTION_MS,
+    HUNT_MS,
     MIN_WINDOW_MS,
     Posting,
     Settlement,
@@ -14,7 +15,6 @@ from callboard.actors.mailbox.mailbox import (
     Verdict,
 )
 from callboard.actors.mailbox.memory import MemoryMailbox, SystemClock, VirtualClock
-from callboard.actors.mailbox.mailbox import HUNT_MS
 from callboard.actors.mailbox.memory_remembered import Remembered
 from tests.actors.mailbox.conformance import (
     DEAD,

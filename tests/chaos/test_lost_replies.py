@@ -1,0 +1,80 @@
+"""What a publish comes to when the reply to it is lost, and the event's fate is sealed before it is sent again."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from callboard import Callboard, Event
+from callboard.actors.mailbox.mailbox import QueueInfo, Settlement
+from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.scripts import Script
+from callboard.messages.delivery import Outcome, OutcomeKind, Reason
+from tests.chaos.proxy import Proxy
+from tests.servers import start_server
+
+ENDS = {
+    "succeeded": Outcome(OutcomeKind.SUCCEEDED),
+    "dead": Outcome(OutcomeKind.DEAD, Reason.REJECTED),
+    "discarded": Outcome(OutcomeKind.DISCARDED, Reason.REJECTED),
+}
+
+
+class Said(Event, name="lost-reply.said"):
+    """One thing that is said."""
+
+    what: str
+
+
+def _hear(_event: Said) -> None:
+    raise AssertionError("the worker here settles without a handler")
+
+
+class Stage:
+    """A publisher behind a proxy, and a worker that settles everything as soon as a reply was lost."""
+
+    def __init__(self, url: str, directory: Path, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self.worker = RedisMailbox(url)
+        upstream = Path(url.removeprefix("unix://"))
+        self._proxy = Proxy(directory / "p.sock", upstream, lambda _pid, _at: self._work())
+        self._proxy.start()
+        self._app = Callboard("lost-replies", mailbox=RedisMailbox(self._proxy.url))
+        self._app.actor(name="hear", queue="ears")(_hear)
+
+    def publish_and_lose_the_reply(self, dedup_key: str | None) -> QueueInfo:
+        """Publish one event; the counts of its queue when it is done."""
+        self._proxy.cut(Script("publish").digest.encode())
+        self._app.publish(Said("once"), dedup_key=dedup_key)
+        (queue,) = self.worker.info().queues
+        return queue
+
+    def _work(self) -> None:
+        fetched = self.worker.fetch("ears", 10, owner="w", lease_ms=60_000)
+        self.worker.settle([Settlement(delivery, self._outcome) for delivery in fetched.deliveries])
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._app.close()
+        self._proxy.close()
+        self.worker.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """Of a server for this test alone."""
+    server = start_server("valkey", tmp_path / "s")
+    yield server.url
+    server.stop()
+
+
+@pytest.mark.parametrize("dedup_key", [None, "a-key"])
+@pytest.mark.parametrize("end", ENDS)
+def test_an_event_that_has_ended_before_it_is_sent_again_is_not_delivered_again(
+    url: str, tmp_path: Path, end: str, dedup_key: str | None
+) -> None:
+    with closing(Stage(url, tmp_path, ENDS[end])) as stage:
+        queue = stage.publish_and_lose_the_reply(dedup_key)
+    assert getattr(queue, end) == 1
+    assert (queue.accepted, queue.ready, queue.duplicates) == (1, 0, 1)

@@ -41,6 +41,9 @@ a lease, so that one which another worker took after the last look is seen befor
 _STUCK_SECONDS = 0.25
 """How long a buffer may stand while every thread is busy, before it is given back for others."""
 
+_SOON_SECONDS = 0.002
+"""How soon a delivery is seen that waits behind a slow handler while another thread is free."""
+
 _LONGEST_PAUSE = 1.0
 _ALONE_PATIENCE = 5.0
 
@@ -68,6 +71,8 @@ class CallboardConsumer(Consumer):
         self._messages_out = 0
         self._tickets: set[Ticket] = set()
         self._taken = 0
+        self._taken_before = 0
+        self._moving_at = time.monotonic()
         self._low = 0
         self._prefetch = Prefetch(time.monotonic())
         self._trusted_until = 0.0
@@ -79,6 +84,8 @@ class CallboardConsumer(Consumer):
         """A ticket, a message, or None when there was nothing to do for a while."""
         deadline = time.monotonic() + self._timeout
         while (left := deadline - time.monotonic()) > 0:
+            # Cleared before looking: what happens while looking must end the next wait.
+            self.signal.clear()
             if self._messages:
                 return self._messages.popleft()
             if self._wants_a_thread():
@@ -88,7 +95,6 @@ class CallboardConsumer(Consumer):
             if self.worker.stopping:
                 self.signal.wait(min(left, 0.05))
                 return None
-            self.signal.clear()
             try:
                 self._refill(left)
                 self._pause = 0.0
@@ -200,16 +206,24 @@ class CallboardConsumer(Consumer):
         return max(room, worker.loop.room)
 
     def _wait_for_room(self, seconds: float) -> None:
-        taken = self._taken
-        self.signal.wait(min(seconds, _STUCK_SECONDS))
-        if taken == self._taken and not self.signal.is_set() and len(self.buffer):
+        self.signal.wait(min(seconds, self._patience()))
+        now = time.monotonic()
+        if self._taken != self._taken_before or not len(self.buffer):
+            self._taken_before, self._moving_at = self._taken, now
+        elif now - self._moving_at > _STUCK_SECONDS:
             logger.info("every thread is busy: giving the buffer back", count=len(self.buffer))
+            self._prefetch.stall()
             self.give_back()
+
+    def _patience(self) -> float:
+        """How long to wait while something is in the buffer that a free thread may be wanted for."""
+        has_free_thread = len(self.buffer) and len(self._tickets) < self.worker.threads
+        return _SOON_SECONDS if has_free_thread else 0.1
 
     def _idle(self, next_in_ms: int | None, seconds: float) -> None:
         """Nothing was there: trust the wake-up until the next schedule or lease may need a look."""
         if len(self.buffer):
-            self.signal.wait(min(seconds, 0.1))
+            self.signal.wait(min(seconds, self._patience()))
             return
         trusted = min(_IDLE_SECONDS, self.worker.lease_ms / 1000)
         if next_in_ms is not None:

@@ -19,6 +19,10 @@ class Prefetch:
         self.ahead = 0
         """Deliveries to hold ahead of the threads that are free."""
 
+    def stall(self) -> None:
+        """Begin anew: what was held ahead had to be given back."""
+        self.ahead = 0
+
     def look(self, now: float, taken: int) -> int:
         """What to hold ahead, when `taken` deliveries were taken in all until `now` (seconds)."""
         elapsed = now - self._looked_at

@@ -18,8 +18,8 @@ Reroute = Callable[[Sequence[Posting]], tuple[Posting, ...]]
 """Finds the routes of postings anew."""
 
 MOST_IN_A_GROUP = 1000
-_GATHER_SECONDS = 0.001
-_ENOUGH = 32
+_GATHER_SECONDS = 0.003
+_ENOUGH = 200
 _LONGEST_PAUSE = 1.0
 
 

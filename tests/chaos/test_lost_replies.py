@@ -1,4 +1,4 @@
-"""What a publish comes to when the reply to it is lost, and the event's fate is sealed before it is sent again."""
+"""What a publish comes to when the reply to it is lost, and all is over before it is sent again."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +19,10 @@ ENDS = {
     "dead": Outcome(OutcomeKind.DEAD, Reason.REJECTED),
     "discarded": Outcome(OutcomeKind.DISCARDED, Reason.REJECTED),
 }
+
+
+WINDOW_MS = 24 * 3_600_000
+"""How long a contract's completions are remembered unless it says otherwise."""
 
 
 class Said(Event, name="lost-reply.said"):
@@ -45,14 +49,18 @@ class Stage:
 
     def publish_and_lose_the_reply(self, dedup_key: str | None) -> QueueInfo:
         """Publish one event; the counts of its queue when it is done."""
-        self._proxy.cut(Script("publish").digest.encode())
+        script = Script("publish")
+        self.worker.client.script_load(script.text)
+        self._proxy.cut(script.digest.encode())
         self._app.publish(Said("once"), dedup_key=dedup_key)
         (queue,) = self.worker.info().queues
         return queue
 
     def _work(self) -> None:
         fetched = self.worker.fetch("ears", 10, owner="w", lease_ms=60_000)
-        self.worker.settle([Settlement(delivery, self._outcome) for delivery in fetched.deliveries])
+        self.worker.settle(
+            [Settlement(delivery, self._outcome, WINDOW_MS) for delivery in fetched.deliveries]
+        )
 
     def close(self) -> None:
         """Let go of everything."""

@@ -1,0 +1,297 @@
+"""The documents keep their word: what they show runs, and what they name is there."""
+
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from callboard import Callboard, Context, MemoryMailbox, Retry
+from callboard.actors.mailbox import keys
+from callboard.actors.settings import DEFAULTS, load_settings
+from callboard.cli.exits import MEANINGS
+from callboard.cli.program import COMMANDS, run
+from tests.documents import (
+    NAMES,
+    ROOT,
+    Block,
+    anchors_of,
+    blocks_of,
+    code_of,
+    links_of,
+    program_in,
+    read,
+    rows_under,
+)
+
+WITHIN = 60.0
+"""Seconds for whatever a test waits for."""
+
+KNOWN_HOSTS = {"example.org", "github.com", "keepachangelog.com", "semver.org"}
+"""The hosts that a document may name; packages are fetched from none of them."""
+
+RUNNER = """
+import sys
+exec(compile(sys.stdin.read(), sys.argv[1], "exec"), globals())
+tests = [value for name, value in list(globals().items()) if name.startswith("test_")]
+for test in tests:
+    test()
+print("ran", len(tests))
+"""
+"""Runs a program as the main one, and then the tests that it defines."""
+
+
+class Directory:
+    """An empty directory to run programs in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
+        self._environment = ours | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+
+    def python(self, *arguments: str, stdin: str = "") -> str:
+        """Run Python to its end; what it said."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            input=stdin,
+            cwd=self.path,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[Path]:
+        """Run Python meanwhile, ended as an operator would end it; the file that it writes to."""
+        command = [sys.executable, *arguments]
+        log = self.path / "said"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=self.path, env=self._environment, stdout=output, stderr=output
+            )
+            try:
+                yield log
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(WITHIN)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """An empty directory."""
+    return Directory(tmp_path)
+
+
+# What is shown runs.
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if program_in(name)])
+def test_the_python_of_a_document_runs_from_top_to_bottom(name: str, directory: Directory) -> None:
+    said = directory.python("-W", "error", "-c", RUNNER, name, stdin=program_in(name))
+    tests = re.findall(r"^def test_", program_in(name), re.MULTILINE)
+    assert said.splitlines()[-1] == f"ran {len(tests)}"
+
+
+def test_all_python_in_the_readme_is_run() -> None:
+    blocks = blocks_of(read("README.md"), "python")
+    assert len(blocks) >= 3
+    assert [block.line for block in blocks if block.reason is not None] == []
+
+
+def test_blocks_are_found_with_their_lines_and_reasons() -> None:
+    text = "# A\n\n```python\nx = 1\n```\n\n<!-- not run: needs a bank -->\n```python\npay()\n```\n"
+    assert blocks_of(text) == [
+        Block("python", "x = 1\n", 4, None),
+        Block("python", "pay()\n", 9, "needs a bank"),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_says_not_run_gives_a_reason_at_a_block(name: str) -> None:
+    reasons = [block.reason for block in blocks_of(read(name)) if block.reason is not None]
+    assert read(name).count("<!-- not run") == len(reasons)
+
+
+STARTS = ("callboard run shop:app", "dramatiq shop:app.broker")
+
+
+@pytest.mark.parametrize("command", STARTS)
+def test_the_first_page_works_as_the_readme_says(command: str, directory: Directory) -> None:
+    assert command in code_of("README.md")
+    (directory.path / "shop.py").write_text(blocks_of(read("README.md"), "python")[0].text)
+    with directory.running("-m", *command.split(), "--processes", "1") as log:
+        directory.python("-W", "error", "shop.py")
+        assert "A-1" in wait_for("sending", log)
+        queue = await_success(directory)
+    assert (queue["succeeded"], queue["scheduled"]) == (1, 1)
+
+
+def wait_for(words: str, log: Path) -> str:
+    """What a program has said by the time it says these words."""
+    deadline = time.monotonic() + WITHIN
+    while words not in (said := log.read_text("utf-8", "replace")):
+        assert time.monotonic() < deadline, f"{words!r} was not said:\n{said}"
+        time.sleep(0.02)
+    return said
+
+
+def await_success(directory: Directory) -> dict[str, int]:
+    """What `callboard info` says of the only queue once something has succeeded."""
+    deadline = time.monotonic() + WITHIN
+    while time.monotonic() < deadline:
+        queue: dict[str, int]
+        (queue,) = json.loads(directory.python("-m", "callboard", "info", "--json"))["queues"]
+        if queue["succeeded"]:
+            return queue
+    pytest.fail("nothing has succeeded")
+
+
+def test_the_settings_that_the_readme_shows_are_settings(tmp_path: Path) -> None:
+    (block,) = blocks_of(read("README.md"), "toml")
+    (tmp_path / "callboard.toml").write_text(block.text)
+    settings = load_settings(environ={}, directory=tmp_path)
+    assert (settings.url, settings.workspace) == tuple(tomllib.loads(block.text).values())
+
+
+# What is named is there.
+
+
+def targets() -> set[str]:
+    """The targets that the Makefile tells of in its help."""
+    return set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_make_target_that_is_named_exists(name: str) -> None:
+    named = {target for code in code_of(name) for target in re.findall(r"\bmake ([a-z][a-z-]*)", code)}
+    assert named <= targets()
+
+
+def test_contributing_tells_every_make_target() -> None:
+    told = {row[0].removeprefix("make ") for row in rows_under("CONTRIBUTING.md", "command")}
+    assert told == targets()
+
+
+def callboard_lines(name: str) -> list[list[str]]:
+    """The words after `callboard` wherever a document shows the command."""
+    return [code.split()[1:] for code in code_of(name) if re.match(r"(?:\S*/)?callboard\s+\S", code)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_that_is_named_exists(name: str) -> None:
+    assert [words for words in callboard_lines(name) if words[0] not in COMMANDS] == []
+
+
+def test_every_option_that_the_readme_shows_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = callboard_lines("README.md")
+    shown = {(words[0], word) for words in lines for word in words if word.startswith("--")}
+    assert len(shown) > 3
+    for command, option in sorted(shown):
+        assert run([command, "--help"]) == 0
+        assert f"{option} " in capsys.readouterr().out, f"callboard {command} {option}"
+
+
+def test_the_readme_tells_every_command_in_its_own_words() -> None:
+    told = {row[0].removeprefix("callboard "): row[1] for row in rows_under("README.md", "command")}
+    assert told == COMMANDS
+
+
+def test_the_readme_tells_the_exit_codes() -> None:
+    told = {int(row[0]): row[1] for row in rows_under("README.md", "exit code")}
+    assert told == {code.value: meaning for code, meaning in MEANINGS.items()}
+
+
+def test_the_readme_tells_every_setting_and_its_default() -> None:
+    rows = rows_under("README.md", "constructor")
+    parameters = inspect.signature(Callboard).parameters
+    assert [row[0] for row in rows] == [name for name in parameters if name != "name"]
+    elsewhere = {row[0]: row[1:3] for row in rows if row[1] or row[2]}
+    assert elsewhere == {name: [f"CALLBOARD_{name.upper()}", name] for name in DEFAULTS}
+    told = {row[0]: row[3] for row in rows}
+    defaults = {name: DEFAULTS.get(name) or parameters[name].default for name in told}
+    known = {name: str(value) for name, value in defaults.items() if isinstance(value, str | int)}
+    assert {name: told[name] for name in known} == known
+    assert len(known) == 6
+    assert defaults["retry"] == Retry.exponential()
+
+
+def test_the_architecture_tells_every_key_of_the_server() -> None:
+    rows = rows_under("docs/architecture.md", "key")
+    told = [row[0].replace("`", "").partition(" + ")[0] for row in rows]
+    parts = [*keys.OF_WORKSPACE.values(), *keys.OF_QUEUE.values(), *keys.OF_OTHERS.values()]
+    assert sorted(told) == sorted(parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_attribute_of_an_app_or_a_context_that_is_named_exists(name: str) -> None:
+    known = {"app": dir(Callboard("docs", mailbox=MemoryMailbox())), "ctx": dir(Context)}
+    code = "\n".join([*code_of(name), program_in(name)])
+    named = set(re.findall(r"(?<![\w/.:])(app|ctx)\.(\w+)", code)) - {("app", "py")}
+    assert [(owner, attribute) for owner, attribute in named if attribute not in known[owner]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_that_is_named_exists(name: str) -> None:
+    is_path = re.compile(r"[\w.-]+(/[\w.-]+)*(/|/[\w-]+\.(py|lua|md))")
+    paths = {code for code in code_of(name) if is_path.fullmatch(code)}
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
+    for link in links_of(name):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        assert target.resolve().is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors_of(target.read_text("utf-8")), link
+
+
+# What is not to be named.
+
+
+def hosts_in(text: str) -> set[str]:
+    """The hosts of a text's URLs, and whatever else in it looks like one."""
+    urls = re.findall(r"\bhttps?://([\w.-]+)", text)
+    return {*urls, *re.findall(r"(?<![\w/.-])(?:[a-z0-9-]+\.)+(?:org|com|net|io|dev|sh)\b", text)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_names_only_hosts_that_are_known(name: str) -> None:
+    assert hosts_in(read(name)) <= KNOWN_HOSTS
+
+
+def paths_of_a_machine(text: str) -> list[str]:
+    """The absolute paths in a text."""
+    return re.findall(r"(?:^|[\s`\"'(=])((?:~|[A-Z]:)?[/\\]\w[^\s`\"')]*)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_names_no_path_of_a_machine(name: str) -> None:
+    assert paths_of_a_machine(read(name)) == []
+
+
+def test_hosts_and_paths_would_be_seen() -> None:
+    text = "see https://host.example/x and packages.example.net, in `/srv/shop` or =~/notes but not docs/a.md"
+    assert hosts_in(text) == {"host.example", "packages.example.net"}
+    assert paths_of_a_machine(text) == ["/srv/shop", "~/notes"]
+    assert paths_of_a_machine("shop.py and/or unix:///run/x.sock") == []
+
+
+def test_the_readme_keeps_a_place_for_the_benchmark() -> None:
+    assert re.search(r"<!-- bench:begin -->\n.+\n<!-- bench:end -->", read("README.md"), re.DOTALL)

@@ -33,11 +33,26 @@ def chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 def one_ahead(post: Callable[[Sequence[Event]], Iterable[T]], parts: Iterable[list[Event]]) -> Iterator[T]:
-    """What `post` makes of each chunk, in order, while the next chunk is being made."""
+    """What `post` makes of each chunk, in order, while the next chunk is being made.
+
+    When a chunk fails, those after it are not posted.
+    """
+    failed = False
+
+    def post_in_turn(part: Sequence[Event]) -> Iterable[T]:
+        nonlocal failed
+        if failed:
+            return ()
+        try:
+            return post(part)
+        except BaseException:
+            failed = True
+            raise
+
     with ThreadPoolExecutor(1, thread_name_prefix="callboard-publish") as lane:
         under_way: Future[Iterable[T]] | None = None
         for part in parts:
-            following = lane.submit(post, part)
+            following = lane.submit(post_in_turn, part)
             if under_way is not None:
                 yield from under_way.result()
             under_way = following

@@ -143,10 +143,6 @@ def test_the_public_names_are_these_and_sorted() -> None:
     assert all(hasattr(callboard, name) for name in PUBLIC)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="imports with one dot work under any name: each floor's __init__ must look at its own name",
-)
 @pytest.mark.parametrize("module", [*FLOORS, "messages.event"])
 def test_a_bare_import_of_a_floor_fails_at_once_instead_of_making_second_copies(module: str) -> None:
     done = python("-c", f"import {module}", cwd=ROOT)

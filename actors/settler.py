@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import msgspec
 import structlog
@@ -94,8 +95,6 @@ class Settler:
         while self._group:
             try:
                 self._group = self._commit(self._group)
-            except StaleRoutes:
-                self._group = [self._rerouted(settlement) for settlement in self._group]
             except MailboxError as error:
                 logger.warning("settlements wait", count=len(self._group), error=str(error))
                 if self._stop_at is not None and time.monotonic() >= self._stop_at:
@@ -108,16 +107,18 @@ class Settler:
         """Settle a group; what the server refuses as a whole is tried one by one. Returns what is left."""
         try:
             self._tell(group, self._mailbox.settle(group))
+        except StaleRoutes:
+            return self._rerouted(group)
         except MailboxRefused:
             if len(group) == 1:
                 raise
-            return [settlement for settlement in group if not self._commit_alone(settlement)]
+            return [each for each in self._rerouted(group) if not self._commit_alone(each)]
         return []
 
     def _commit_alone(self, settlement: Settlement) -> bool:
         try:
             self._tell([settlement], self._mailbox.settle([settlement]))
-        except MailboxRefused as error:
+        except (MailboxRefused, StaleRoutes) as error:
             logger.warning("settlement refused", delivery=repr(settlement.delivery), error=str(error))
             return False
         return True
@@ -127,8 +128,14 @@ class Settler:
         fenced = [] if all(held) else [d for d, kept in zip(deliveries, held, strict=True) if not kept]
         self._settled(deliveries, fenced)
 
-    def _rerouted(self, settlement: Settlement) -> Settlement:
-        """The same settlement, its postings by the routes as they are now."""
-        if not settlement.postings:
-            return settlement
-        return msgspec.structs.replace(settlement, postings=self._reroute(settlement.postings))
+    def _rerouted(self, group: Sequence[Settlement]) -> list[Settlement]:
+        """The same settlements, what they publish by the routes as they are now."""
+        if not any(settlement.postings for settlement in group):
+            return list(group)
+        postings = iter(self._reroute([posting for settlement in group for posting in settlement.postings]))
+        return [
+            msgspec.structs.replace(each, postings=tuple(islice(postings, len(each.postings))))
+            if each.postings
+            else each
+            for each in group
+        ]

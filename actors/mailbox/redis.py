@@ -58,9 +58,9 @@ class RedisMailbox:
     `revive` is called after the server could not be reached, before it is tried again: an embedded
     server is brought back by it; `closing` is called when the mailbox has been closed.
 
-    `patience` is how many seconds a publisher's call goes on trying;
-    a worker's calls (`fetch`, `settle`, `renew`, `wait`) are tried once, for the worker knows how
-    long it may wait. `socket_timeout` is in seconds.
+    `patience` is how many seconds a publisher's call goes on trying; a worker's calls (`fetch`,
+    `settle`, `renew`, `wait`) are tried once, for the worker knows how long it may wait.
+    `socket_timeout` is in seconds.
     """
 
     def __init__(

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from callboard.actors.mailbox.mailbox import Mailbox, Settlement
+from callboard.actors.mailbox.mailbox import Mailbox, Posting, Settlement
 from callboard.actors.mailbox.memory import MemoryMailbox, SystemClock
 from callboard.actors.settler import MOST_IN_A_GROUP, Settler
 from callboard.messages.delivery import SUCCEEDED, Delivery
-from callboard.messages.errors import MailboxRefused, MailboxUnavailable
+from callboard.messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
 from tests.actors.rehearsal import FaultyMailbox, until
 
 _fences = count(1)
@@ -29,6 +30,7 @@ class Book(FaultyMailbox):
     def __init__(self) -> None:
         super().__init__(MemoryMailbox())
         self.groups: list[list[Delivery]] = []
+        self.postings: list[Posting] = []
         self.refuses: Callable[[Delivery], bool] = lambda _: False
         self.gate = threading.Event()
         self.gate.set()
@@ -40,6 +42,7 @@ class Book(FaultyMailbox):
         if any(map(self.refuses, group)):
             raise MailboxRefused("out of memory")
         self.groups.append(group)
+        self.postings = [posting for settlement in settlements for posting in settlement.postings]
         return [not delivery.id.startswith("handler:fenced") for delivery in group]
 
     def written(self) -> list[Delivery]:
@@ -118,6 +121,26 @@ def test_many_threads_may_hand_over_at_once() -> None:
             thread.join()
         until(lambda: len(told.settled) == 1600, "all to be settled")
     assert len(set(book.written())) == 1600
+
+
+def test_a_settlement_by_old_routes_is_rerouted_even_if_the_mailbox_fails_meanwhile() -> None:
+    book, told = Book(), Told()
+    book.fail("settle", StaleRoutes("changed"))
+    book.fail("routes", MailboxUnavailable("gone"))
+    old = Posting("order.shipped", b"{}", b"0" * 16, (), key="A", routes_version=0)
+    new = replace(old, routes_version=1)
+
+    def reroute(postings: Sequence[Posting]) -> tuple[Posting, ...]:
+        book.routes()
+        return tuple(new for _ in postings)
+
+    settler = Settler(book, busy=lambda: False, settled=told, reroute=reroute)
+    settler.put(Settlement(delivery("plain"), SUCCEEDED))
+    settler.put(Settlement(delivery("publishing"), SUCCEEDED, postings=(old, old)))
+    settler.start()
+    until(lambda: len(told.settled) == 2, "both to be settled")
+    assert settler.stop(10) == 0
+    assert book.postings == [new, new]
 
 
 def test_what_was_fenced_off_is_told_apart() -> None:

@@ -92,16 +92,17 @@ class Settler:
         count = min(len(self._waiting), MOST_IN_A_GROUP)
         self._group = [self._waiting.popleft() for _ in range(count)]
         pause = 0.02
-        while self._group:
+        while True:
             try:
                 self._group = self._commit(self._group)
             except MailboxError as error:
                 logger.warning("settlements wait", count=len(self._group), error=str(error))
-                if self._stop_at is not None and time.monotonic() >= self._stop_at:
-                    return False
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-        return True
+            if not self._group:
+                return True
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _commit(self, group: list[Settlement]) -> list[Settlement]:
         """Settle a group; what the server refuses as a whole is tried one by one. Returns what is left."""

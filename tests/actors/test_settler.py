@@ -125,7 +125,7 @@ def test_many_threads_may_hand_over_at_once() -> None:
 
 def test_a_settlement_by_old_routes_is_rerouted_even_if_the_mailbox_fails_meanwhile() -> None:
     book, told = Book(), Told()
-    book.fail("settle", StaleRoutes("changed"))
+    book.fail("settle", StaleRoutes("changed"), times=2)
     book.fail("routes", MailboxUnavailable("gone"))
     old = Posting("order.shipped", b"{}", b"0" * 16, (), key="A", routes_version=0)
     new = replace(old, routes_version=1)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 import structlog
 from dramatiq.middleware import Middleware
@@ -22,7 +22,7 @@ from .broker import CallboardBroker
 from .mailbox.mailbox import Mailbox, Subscription
 from .mailbox.opening import open_mailbox
 from .prepared import Prepared
-from .publisher import Publisher, Receipt, When
+from .publisher import Publisher, PublishOptions, Receipt, When
 from .resources import Factory, Resources
 from .routes import Routes
 from .settings import load_settings
@@ -212,26 +212,9 @@ class Callboard:
             )
         )
 
-    async def apublish(
-        self,
-        event: Event,
-        *,
-        after: When | None = None,
-        dedup_key: str | None = None,
-        attributes: Mapping[str, str] | None = None,
-        correlation_id: str | None = None,
-        required: bool = False,
-    ) -> Receipt:
-        """The same for `async def` code: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(
-            self.publish,
-            event,
-            after=after,
-            dedup_key=dedup_key,
-            attributes=attributes,
-            correlation_id=correlation_id,
-            required=required,
-        )
+    async def apublish(self, event: Event, **options: Unpack[PublishOptions]) -> Receipt:
+        """The same for `async def` code, with the same options: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.publish, event, **options)
 
     def publish_many(
         self,

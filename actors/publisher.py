@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TypedDict
 
 import msgspec
 import structlog
@@ -29,6 +30,16 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.publisher
 
 When = str | float | datetime | timedelta
 """When an event is due: a wait or a moment; see `callboard.messages.timing.read_after`."""
+
+
+class PublishOptions(TypedDict, total=False):
+    """What may be said of an event when it is published."""
+
+    after: When | None
+    dedup_key: str | None
+    attributes: Mapping[str, str] | None
+    correlation_id: str | None
+    required: bool
 
 
 class DeliveryReceipt(msgspec.Struct, frozen=True, gc=False):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from .alone import judge_alone
 from .load import EVENTS, FOLLOW, QUEUES, Ending, follow_up_of
 from .observed import Observed, Publish, Record, Run
 from .repeats import Repeats, judge_repeats
@@ -79,7 +80,7 @@ def check(seen: Observed) -> Verdict:
     stuck = [f"stuck: {r.actor} of {r.token}" for r in seen.records if r.state == "held"]
     repeats, faults = judge_repeats(seen.runs, seen.disturbances)
     violations += [*lost, *stuck, *_strangers(board), *_ended_twice(board), *faults, *seen.uneven]
-    violations += _judge_counts(board, accepted)
+    violations += [*judge_alone(seen.runs), *_judge_counts(board, accepted)]
     return Verdict(
         published=len(seen.publishes),
         accepted=len(accepted),

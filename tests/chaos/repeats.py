@@ -64,7 +64,7 @@ def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> t
             explained += 1
         else:
             interrupted += 1
-        faults += _judge_charge(first, second, causes)
+        faults += _judge_charge(first, second, disturbances)
         killed_at = next((each.end for each in causes if each.kind in KILLS), None)
         if killed_at is not None and second.started > killed_at:
             meanwhile = [
@@ -101,14 +101,19 @@ def _overlaps(cause: Disturbance, begin: float, end: float) -> bool:
     return cause.start <= end and cause.end >= begin
 
 
-def _judge_charge(first: Run, second: Run, causes: Sequence[Disturbance]) -> Iterable[str]:
+def _judge_charge(first: Run, second: Run, disturbances: Sequence[Disturbance]) -> Iterable[str]:
     """Only what failed, or was lost while it ran alone, may be charged.
 
-    A delivery may have been fetched alone in between and lost before it started: that takes a second
-    disturbance.
+    A delivery may have been fetched alone in between, by any worker, and lost before it started: that
+    takes another disturbance than the one that cost the first run its lease.
     """
     charged = second.attempt - first.attempt - (first.result == "failed")
-    if charged > int(first.alone) + max(0, len(causes) - 1):
+    between = [
+        each
+        for each in disturbances
+        if each.kind in COSTS_A_LEASE and _overlaps(each, first.started, second.started)
+    ]
+    if charged > int(first.alone) + max(0, len(between) - 1):
         yield f"charged for what it did not do: {_name(second)} {_story(first, second)}"
 
 

@@ -168,10 +168,32 @@ def test_an_attempt_charged_for_a_start_that_was_taken_over_is_a_violation() -> 
 
 
 def test_an_attempt_charged_for_a_crash_alone_is_in_order() -> None:
-    alone = run("quick", "a", alone=True, result="open", ended=None)
+    alone = run("quick", "a", alone=True, result="open", ended=None, member="worker7.1")
     again = run("quick", "a", fence=2, attempt=2, alone=True, member="worker1.1", started=11.0)
-    killed = (fault("kill worker", 10.2, 10.2, "worker0.1"),)
+    killed = (fault("kill worker", 10.2, 10.2, "worker7.1"),)
     assert violations(runs=(*without("quick"), alone, again), disturbances=killed) == ()
+
+
+def test_a_charge_may_come_of_a_second_kill_that_nothing_was_seen_of() -> None:
+    killed = (fault("kill worker", 10.2, 10.2, "worker0.1"), fault("trap", 10.7, 10.7, "worker2.1"))
+    assert doubled(*killed, attempt=2).violations == ()
+
+
+@pytest.mark.parametrize(("started", "ended"), [(9.9, 10.05), (10.05, 10.06), (10.05, 10.2), (9.9, None)])
+def test_what_is_run_alone_may_not_share_its_process(started: float, ended: float | None) -> None:
+    alone = run("quick", "a", alone=True, member="worker7.1")
+    other = run("echo", "a", started=started, ended=ended, member="worker7.1")
+    others = tuple(each for each in SOUND.runs if each.actor not in {"quick", "echo"})
+    found = violations(runs=(*others, alone, other))
+    assert "not alone: quick of a ran with echo of a in worker7.1 (fences 1 and 1)" in found
+
+
+def test_what_runs_before_and_after_it_or_elsewhere_leaves_it_alone() -> None:
+    elsewhere = [msgspec.structs.replace(each, member="worker9.1") for each in without("quick")]
+    around = (run("slow", "e", started=9.8, ended=10.0), run("slow", "f", started=10.1, ended=10.2))
+    asked = (*SOUND.publishes, Publish("e", "slow", "ok"), Publish("f", "slow", "ok"))
+    alone = run("quick", "a", alone=True)
+    assert violations(publishes=asked, runs=(*elsewhere, *around, alone)) == ()
 
 
 def test_an_event_that_reached_some_of_its_actors_is_torn() -> None:

@@ -52,11 +52,8 @@ class EventHooks:
     def __init__(self, broker: dramatiq.Broker) -> None:
         self._broker = broker
         self._middleware: list[Middleware] = []
-
-    @property
-    def any(self) -> bool:
+        self.any = False
         """Whether some middleware has a hook."""
-        return bool(self._middleware)
 
     def look(self) -> None:
         """See which middleware the broker has now."""
@@ -66,6 +63,7 @@ class EventHooks:
             if not isinstance(middleware, STACK_INSTEAD)
             and any(getattr(type(middleware), hook) is not getattr(Middleware, hook) for hook in _HOOKS)
         ]
+        self.any = bool(self._middleware)
 
     @contextmanager
     def around(self, delivery: Delivery) -> Iterator["Hooked"]:

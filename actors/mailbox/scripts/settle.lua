@@ -39,20 +39,23 @@ was_settled.released = was_settled.retried
 was_settled.discarded = was_settled.dead
 
 local function settle_successes(queue, window, n)
-  local ids, tokens, fingerprints = {}, {}, {}
+  -- The hot path: the arguments are read where they stand.
+  local ids, first = {}, cursor
+  cursor = cursor + 3 * n
   for position = 1, n do
-    ids[position], tokens[position], fingerprints[position] = take(), take(), take()
+    ids[position] = ARGV[first + 3 * position - 2]
   end
   local fences = call('HMGET', FENCES, unpack(ids))
   local gone = {}
   for position, id in ipairs(ids) do
-    if fences[position] == tokens[position] and not settled_here[id] then
+    local token, fingerprint = ARGV[first + 3 * position - 1], ARGV[first + 3 * position]
+    if fences[position] == token and not settled_here[id] then
       settled_here[id] = true
-      remember(id, mark_of(fingerprints[position], tokens[position]), window)
+      remember(id, mark_of(fingerprint, token), window)
       gone[#gone + 1] = id
-      answer(queue, true)
+      answers[#answers + 1] = 1
     else
-      answer(queue, is_repeated_success(id, tokens[position], window, fingerprints[position]))
+      answer(queue, is_repeated_success(id, token, window, fingerprint))
     end
   end
   if #gone > 0 then

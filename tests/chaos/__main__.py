@@ -28,7 +28,7 @@ def main() -> int:
         verdict = check(played.seen)
         rounds.append((played, verdict))
         tell_round(number + 1, played, verdict)
-        if not verdict.violations:
+        if options.against or not verdict.violations:
             shutil.rmtree(played.directory)
     seconds = time.monotonic() - began
     verdicts = [verdict for _, verdict in rounds]

@@ -51,7 +51,8 @@ def tell_round(number: int, played: Played, verdict: Verdict) -> None:
         for line in summary_of(verdict.violations):
             say(f"      {line}")
         say(f"      again: {again(played)}")
-        say(f"      kept: {played.directory}")
+        if played.plan.side == "callboard":
+            say(f"      kept: {played.directory}")
 
 
 def again(played: Played) -> str:

@@ -22,7 +22,7 @@ from ..messages.delivery import (
 )
 from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
-from .mailbox.mailbox import Settlement
+from .mailbox.mailbox import Fetched, Settlement
 from .prefetch import Prefetch
 from .ticket import Ticket
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .worker import WorkerProcess
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.consumer")
+
+_MOST_AT_ONCE = 256
+"""Deliveries in one fetch: enough to pay for it, few enough for the server to serve others in between."""
 
 _TURN_SECONDS = 0.005
 """How long a thread drains one queue while another queue may have something for it."""
@@ -71,6 +74,7 @@ class CallboardConsumer(Consumer):
         self._messages_out = 0
         self._tickets: set[Ticket] = set()
         self._taken = 0
+        self.fetching = False
         self._taken_before = 0
         self._moving_at = time.monotonic()
         self._low = 0
@@ -100,6 +104,7 @@ class CallboardConsumer(Consumer):
                 self._pause = 0.0
             except MailboxError as error:
                 self._pause = min(2 * self._pause + 0.02, _LONGEST_PAUSE)
+                self._trusted_until = 0.0
                 logger.warning("cannot fetch", queue=self.queue, error=str(error), again_in=self._pause)
                 self.signal.wait(min(left, self._pause))
         return None
@@ -176,27 +181,44 @@ class CallboardConsumer(Consumer):
             if not worker.mailbox.wait(self.queue, min(seconds, self._trusted_until - now)):
                 return
             self._trusted_until = 0.0
-        fetched = worker.mailbox.fetch(self.queue, room, owner=worker.owner, lease_ms=worker.lease_ms)
-        self._accept(fetched.deliveries)
+        fetched = self._fetch(room)
+        if fetched is None:
+            return
         if fetched.suspects and worker.seek_alone(self):
             self._alone_until = time.monotonic() + _ALONE_PATIENCE
         elif not fetched.deliveries and not fetched.waiting:
             self._idle(fetched.next_in_ms, seconds)
+
+    def _fetch(self, room: int) -> Fetched | None:
+        worker = self.worker
+        # Said before it is asked whether another seeks to be alone, who asks in the other order.
+        self.fetching = True
+        try:
+            if worker.alone is not None:
+                return None
+            fetched = worker.mailbox.fetch(self.queue, room, owner=worker.owner, lease_ms=worker.lease_ms)
+            self._accept(fetched.deliveries)
+            return fetched
+        finally:
+            self.fetching = False
 
     def _wants_a_thread(self) -> bool:
         """Whether another thread could take something that the ones at it will not take soon."""
         waiting = len(self.buffer)
         if not waiting or len(self._tickets) >= self.worker.threads:
             return False
-        return sum(not ticket.in_handler for ticket in self._tickets) < waiting
+        return sum(not ticket.in_handler for ticket in self._tickets.copy()) < waiting
 
     def _room(self, now: float) -> int:
         worker = self.worker
         busy = sum(len(c._tickets) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
         ahead = self._prefetch.look(now, self._taken)
         waiting = len(self.buffer) + len(self._messages)
-        room = max(0, worker.threads - busy) + ahead - waiting
-        if waiting > self._low and ahead > worker.threads:
+        room = min(max(0, worker.threads - busy) + ahead - waiting, _MOST_AT_ONCE)
+        # A deep buffer is filled in parts, the next one while there is still enough to do.
+        part = min(ahead // 4, _MOST_AT_ONCE)
+        self._low = ahead - part
+        if room < part:
             room = 0
         if not worker.broker.has_async(self.queue):
             return room
@@ -233,9 +255,10 @@ class CallboardConsumer(Consumer):
     def _refill_alone(self, seconds: float) -> None:
         """Fetch one suspect once the process holds nothing else."""
         worker = self.worker
-        if worker.alone is not self or worker.held:
+        if worker.alone is not self or worker.held or any(c.fetching for c in worker.consumers):
             self.signal.wait(min(seconds, 0.05))
-            if worker.alone is self and worker.held and time.monotonic() > self._alone_until:
+            late = time.monotonic() > self._alone_until
+            if worker.alone is self and late and not any(each.alone for each in worker.held.copy()):
                 worker.end_alone()
             return
         fetched = worker.mailbox.fetch(
@@ -263,7 +286,6 @@ class CallboardConsumer(Consumer):
             else:
                 priority = 0 if guarded is None else worker.broker.actors[name].priority
                 self.buffer.add(Waiting(delivery, guarded), priority)
-        self._low = len(self.buffer) // 2
         if for_loop:
             self._taken += len(for_loop)
             worker.loop.put(for_loop)

@@ -50,7 +50,7 @@ class WorkerProcess:
             mailbox,
             owner=self.owner,
             lease_ms=self.lease_ms,
-            held=self.held.copy,
+            held=lambda: [delivery for delivery in self.held.copy() if not delivery.lost],
             lost=self._lost,
             confirm=broker.confirm_routes,
         )
@@ -82,6 +82,9 @@ class WorkerProcess:
 
     def perform(self, delivery: Delivery, guarded: Guarded | None) -> None:
         """Run one attempt at a delivery on this thread and hand over its outcome."""
+        if delivery.lost:
+            self.held.discard(delivery)
+            return
         if guarded is None:
             self._settle_unknown(delivery)
             return
@@ -97,6 +100,9 @@ class WorkerProcess:
         self.settle(attempt, guarded, outcome)
 
     async def _perform_async(self, delivery: Delivery) -> None:
+        if delivery.lost:
+            self.held.discard(delivery)
+            return
         guarded = self.broker.guarded(delivery.actor)
         if guarded is None:
             self._settle_unknown(delivery)
@@ -168,9 +174,10 @@ class WorkerProcess:
 
     def _lost(self, deliveries: Sequence[Delivery]) -> None:
         # What is concluded may just have been settled: the settler will know whether it was fenced off.
+        # It stays among what is held until then, for its handler may be running.
         running = [delivery for delivery in deliveries if not delivery.concluded and delivery in self.held]
-        self.held.difference_update(running)
         for delivery in running:
+            delivery.lost = True
             logger.warning("lease lost: another worker may hold it now", delivery=repr(delivery))
 
     def _nudge(self) -> None:

@@ -117,6 +117,8 @@ class Delivery(msgspec.Struct, eq=False):
     history: History = NO_HISTORY
     alone: bool = False
     """Handed out alone, because a worker that held it before was lost."""
+    lost: bool = False
+    """Another worker may hold it now: it is not renewed any more, and not started."""
     concluded: bool = False
     """What this attempt came to is known and on its way to the mailbox."""
 

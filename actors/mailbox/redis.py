@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ...messages.delivery import Delivery, History, OutcomeKind, Reason
-from ...messages.errors import MailboxUnavailable, StaleRoutes
+from ...messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
 from .connections import Argument, Connections
 from .keys import OF_OTHERS, queue_key, root_of
 from .mailbox import (
@@ -42,6 +42,9 @@ WORKER_LASTS_MS = 60_000
 
 MOST_AT_ONCE = 2000
 """Deliveries in one call of a script, so that nobody else waits long for the server."""
+
+_READ_SIZE = 1 << 20
+"""Bytes read at a time: after each read a thread must wait for the interpreter's lock anew."""
 
 _script = cache(Script)
 _letters = {ord(verdict.value[0]): verdict for verdict in Verdict}
@@ -224,6 +227,12 @@ class RedisMailbox:
         while True:
             try:
                 return self._run(script, arguments(again))
+            except MailboxRefused as error:
+                if not again:
+                    raise
+                raise MailboxUnavailable(
+                    f"{error}; an earlier try, to which no answer came, may have been accepted"
+                ) from error
             except MailboxUnavailable:
                 if self._closed.is_set() or time.monotonic() + pause > give_up_at:
                     raise
@@ -253,6 +262,7 @@ def _connect(url: str, socket_timeout: float) -> redis.Redis:
         socket_connect_timeout=socket_timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        socket_read_size=_READ_SIZE,
     )
 
 

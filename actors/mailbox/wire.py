@@ -25,7 +25,7 @@ def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -
         posting.body,
         posting.delay_ms,
         posting.due_at,
-        int(posting.fresh and not again),
+        2 if again else int(posting.fresh),
         len(posting.targets),
     )
     for target in posting.targets:

@@ -26,9 +26,9 @@ ALLOWED_WHEN_FULL = "flags=allow-oom"
 
 PARTS = {
     "publish": ("base", "done", "arriving"),
-    "fetch": ("base", "ending"),
+    "fetch": ("base", "done", "ending"),
     "settle": ("base", "done", "ending", "arriving"),
-    "purge": ("base", "ending"),
+    "purge": ("base", "done", "ending"),
 }
 """What goes before a script, and no more: the server runs through all of it at each call."""
 

@@ -33,7 +33,8 @@ end
 -- number of targets, and for each target: queue, id, window.
 local function take_posting()
   local posting = {event = take(), fingerprint = take(), body = take(),
-    delay = take_number(), due = take_number(), fresh = take() == '1', targets = {}}
+    delay = take_number(), due = take_number(), sent = take(), targets = {}}
+  posting.fresh, posting.again = posting.sent == '1', posting.sent == '2'
   for position = 1, take_number() do
     posting.targets[position] = {queue = take(), id = take(), window = take_number()}
   end
@@ -43,7 +44,8 @@ end
 -- A posting is answered with a letter for each of its targets.
 local ACCEPTED, DUPLICATE, CONFLICT, WITHHELD = 'a', 'd', 'c', 'w'
 
-local function verdict_on(target, fingerprint)
+local function verdict_on(target, posting)
+  local fingerprint = posting.fingerprint
   local live = here[target.id] or call('HGET', BODIES, target.id)
   if live then
     return sub(live, 1, 16) == fingerprint and DUPLICATE or CONFLICT
@@ -52,6 +54,10 @@ local function verdict_on(target, fingerprint)
   if mark then
     return sub(mark, 1, 8) == sub(fingerprint, 1, 8) and DUPLICATE or CONFLICT
   end
+  -- The reply to this very posting was lost: what it made may have ended meanwhile.
+  if posting.again and recall(target.id .. '#', ENDED_WINDOW) == end_mark(posting.body) then
+    return DUPLICATE
+  end
   return ACCEPTED
 end
 
@@ -59,7 +65,7 @@ local function verdicts_on(posting)
   local verdicts, conflict, named = {}, false, {}
   for position, target in ipairs(posting.targets) do
     local verdict = named[target.id] and DUPLICATE
-      or posting.fresh and ACCEPTED or verdict_on(target, posting.fingerprint)
+      or posting.fresh and ACCEPTED or verdict_on(target, posting)
     verdicts[position] = verdict
     named[target.id] = true
     conflict = conflict or verdict == CONFLICT

@@ -4,6 +4,12 @@
 -- at least and one and a half at most. A bucket is 16,384 small hashes, which stay compact far into
 -- the millions and expire as a whole.
 local buckets = {}
+local ENDED_WINDOW = 120000
+
+-- A body holds the event's own id, so this tells one publish from another of the same key.
+local function end_mark(body)
+  return sub(redis.sha1hex(body), 1, 12)
+end
 
 local function buckets_of(window)
   local known = buckets[window]

@@ -24,6 +24,7 @@ from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
 from .mailbox.mailbox import Fetched, Settlement
 from .prefetch import Prefetch
+from .threads import Threads
 from .ticket import Ticket
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class CallboardConsumer(Consumer):
         self._timeout = timeout_ms / 1000
         self._messages: deque[PlainMessage] = deque()
         self._messages_out = 0
-        self._tickets: set[Ticket] = set()
+        self._threads = Threads(worker.threads)
         self._taken = 0
         self.fetching = False
         self._taken_before = 0
@@ -92,10 +93,9 @@ class CallboardConsumer(Consumer):
             self.signal.clear()
             if self._messages:
                 return self._messages.popleft()
-            if self._wants_a_thread():
-                ticket = Ticket(self)
-                self._tickets.add(ticket)
-                return ticket
+            self._threads.look(time.monotonic(), time.process_time(), self._taken)
+            if self._threads.wants_more(len(self.buffer)):
+                return self._threads.give(Ticket(self))
             if self.worker.stopping:
                 self.signal.wait(min(left, 0.05))
                 return None
@@ -111,15 +111,18 @@ class CallboardConsumer(Consumer):
 
     def drain(self, ticket: Ticket) -> None:
         """Run deliveries from the buffer, one at a time, until there are none or it is another's turn."""
-        worker, buffer = self.worker, self.buffer
+        worker, buffer, threads = self.worker, self.buffer, self._threads
         turn_ends = time.monotonic() + _TURN_SECONDS
         while not worker.stopping and (waiting := buffer.take()) is not None:
             self._taken += 1
             if len(buffer) <= self._low and not self.signal.is_set():
                 self.signal.set()
+            ticket.begun += 1
             ticket.in_handler = True
             worker.perform(*waiting)
             ticket.in_handler = False
+            if threads.crowded and threads.leave(ticket):
+                return
             if len(worker.consumers) > 1 and time.monotonic() > turn_ends:
                 return
 
@@ -130,7 +133,7 @@ class CallboardConsumer(Consumer):
             lost = self.worker.broker.lost_an_enqueue()
             self._settle_plain(message, RELEASED if lost else SUCCEEDED)
         elif isinstance(message, Ticket):
-            self._tickets.discard(message)
+            self._threads.back(message)
             self.signal.set()
 
     def nack(self, message: MessageProxy) -> None:
@@ -202,16 +205,9 @@ class CallboardConsumer(Consumer):
         finally:
             self.fetching = False
 
-    def _wants_a_thread(self) -> bool:
-        """Whether another thread could take something that the ones at it will not take soon."""
-        waiting = len(self.buffer)
-        if not waiting or len(self._tickets) >= self.worker.threads:
-            return False
-        return sum(not ticket.in_handler for ticket in self._tickets.copy()) < waiting
-
     def _room(self, now: float) -> int:
         worker = self.worker
-        busy = sum(len(c._tickets) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
+        busy = sum(len(c._threads) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
         ahead = self._prefetch.look(now, self._taken)
         waiting = len(self.buffer) + len(self._messages)
         room = min(max(0, worker.threads - busy) + ahead - waiting, _MOST_AT_ONCE)
@@ -239,8 +235,7 @@ class CallboardConsumer(Consumer):
 
     def _patience(self) -> float:
         """How long to wait while something is in the buffer that a free thread may be wanted for."""
-        has_free_thread = len(self.buffer) and len(self._tickets) < self.worker.threads
-        return _SOON_SECONDS if has_free_thread else 0.1
+        return _SOON_SECONDS if len(self.buffer) and self._threads.has_free else 0.1
 
     def _idle(self, next_in_ms: int | None, seconds: float) -> None:
         """Nothing was there: trust the wake-up until the next schedule or lease may need a look."""

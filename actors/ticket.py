@@ -22,6 +22,12 @@ class Ticket(MessageProxy):
     def __init__(self, consumer: "CallboardConsumer") -> None:
         self.in_handler = False
         """Whether its thread is in a handler now, and so may not come back for the buffer soon."""
+        self.begun = 0
+        """Handlers that its thread has begun."""
+        self.begun_before = -1
+        """The same when it was looked last."""
+        self.stuck = False
+        """Whether its thread was in the same handler at two looks."""
         super().__init__(
             dramatiq.Message(
                 queue_name=consumer.queue,

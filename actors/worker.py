@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..messages.delivery import RELEASED, Delivery, Outcome, OutcomeKind, Reason
+from ..messages.envelope import Envelope
 from ..middleware.attempt import Attempt
 from ..middleware.retry import decided
 from ..middleware.stack import Guarded, failure
@@ -124,7 +125,9 @@ class WorkerProcess:
         """Hand an attempt's outcome to the settler."""
         kind = outcome.kind
         if kind is OutcomeKind.SUCCEEDED:
-            window_ms = guarded.policy.contracts[attempt.envelope.type]
+            # A layer of the user's may have answered before the envelope was read.
+            envelope: Envelope | None = getattr(attempt, "envelope", None)
+            window_ms = guarded.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
             if attempt.published:
                 self.settler.put(
                     Settlement(attempt.delivery, outcome, window_ms, None, tuple(attempt.published))

@@ -22,7 +22,7 @@ from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.ticket import Ticket
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
-from callboard.messages.delivery import Outcome, OutcomeKind, Reason
+from callboard.messages.delivery import SUCCEEDED, Outcome, OutcomeKind, Reason
 from callboard.messages.errors import MailboxError, MailboxRefused, MailboxUnavailable
 from callboard.middleware.stack import Stack, default_layers
 from tests.actors.rehearsal import (
@@ -391,6 +391,22 @@ def test_a_layer_that_yields_twice_is_told_and_strands_nothing(is_async: bool) -
     assert queue_of(app).succeeded == 1
     (line,) = [line for line in logs if line["event"] == "a layer failed"]
     assert line["actor"] == "handler"
+
+
+def test_a_layer_may_answer_before_the_body_is_read() -> None:
+    def answering(attempt: Any) -> Layering:
+        yield from ()
+        return SUCCEEDED
+
+    app = layered(answering)
+
+    @app.actor
+    def handler(event: OrderPlaced) -> None:
+        raise AssertionError("a layer has answered")
+
+    app.publish(OrderPlaced("A"))
+    work_off(app)
+    assert queue_of(app).succeeded == 1
 
 
 def test_a_layer_that_always_fails_keeps_to_the_limits_of_the_actor() -> None:

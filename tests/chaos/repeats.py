@@ -45,6 +45,20 @@ class Repeats(msgspec.Struct, frozen=True):
     """The same where the server was not well meanwhile."""
 
 
+def _is_planned(first: Run, second: Run, disturbances: Sequence[Disturbance]) -> bool:
+    """Whether a start is the retry of one that failed.
+
+    It may be charged further attempts that were never seen to start: the retry was taken over once,
+    which is charged nothing, and each charge after that is a worker that was lost while it held it alone.
+    """
+    charged = second.attempt - first.attempt - 1
+    begun = first.started if first.ended is None else first.ended
+    losses = sum(
+        each.kind in COSTS_A_LEASE and begun <= each.start <= second.started for each in disturbances
+    )
+    return charged == 0 or 0 < charged < losses
+
+
 def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> tuple[Repeats, list[str]]:
     """Count what was started again, and tell what should not have been."""
     explained = interrupted = 0
@@ -55,7 +69,7 @@ def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> t
         if first.fence and first.fence == second.fence:
             faults.append(f"one lease started twice: {_name(second)} fence {first.fence}")
             continue
-        if first.result == "failed" and second.attempt == first.attempt + 1:
+        if first.result == "failed" and _is_planned(first, second, disturbances):
             continue
         causes = [each for each in disturbances if _explains(each, first, second)]
         if not causes:

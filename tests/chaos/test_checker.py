@@ -174,6 +174,15 @@ def test_an_attempt_charged_for_a_crash_alone_is_in_order() -> None:
     assert violations(runs=(*without("quick"), alone, again), disturbances=killed) == ()
 
 
+def test_a_retry_may_be_charged_for_workers_that_were_lost_with_it_alone() -> None:
+    failed = run("quick", "a", result="failed", started=10.0, ended=10.1)
+    again = run("quick", "a", fence=2, attempt=3, alone=True, member="worker1.1", started=11.0)
+    kills = [fault("kill worker", at, at, "worker7.1") for at in (10.2, 10.6)]
+    runs = (*without("quick"), failed, again)
+    assert violations(runs=runs, disturbances=tuple(kills)) == ()
+    assert "without a reason" in violations(runs=runs, disturbances=tuple(kills[:1]))[0]
+
+
 def test_a_charge_may_come_of_a_second_kill_that_nothing_was_seen_of() -> None:
     killed = (fault("kill worker", 10.2, 10.2, "worker0.1"), fault("trap", 10.7, 10.7, "worker2.1"))
     assert doubled(*killed, attempt=2).violations == ()

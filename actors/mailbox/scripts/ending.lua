@@ -18,8 +18,9 @@ local function keep_record(record, retention)
 end
 
 local function end_delivery(queue, id, token, kind, reason, detail, history, retention)
-  remember(id .. '#', end_mark(sub(call('HGET', BODIES, id), 43)), ENDED_WINDOW)
+  local stored = call('HGET', BODIES, id)
+  remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
   keep_record({name = id .. '#' .. fence_of(token), queue = queue, kind = kind, reason = reason, detail = detail,
-    history = history, stored = call('HGET', BODIES, id)}, retention)
+    history = history, stored = stored}, retention)
   forget(id)
 end

@@ -10,7 +10,7 @@ import dramatiq
 from ..messages.errors import InvalidActor, InvalidEvent
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
-from ..middleware.stack import Handler
+from ..middleware.guarded import Handler
 from .context import Context
 from .publisher import Publisher
 from .resources import Resources

@@ -2,31 +2,39 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
 import structlog
 from dramatiq.middleware import Middleware
+from msgspec import UNSET, UnsetType
 
 from ..messages.catalog import Catalog, Upcaster
 from ..messages.contract import Kind
-from ..messages.errors import ConfigurationError, InvalidActor, PublishError
+from ..messages.errors import ConfigurationError, InvalidActor
 from ..messages.event import Event, contract_of
-from ..middleware.attempt import Policy
-from ..middleware.retry import DEFAULT_RETRY, Retry
-from ..middleware.stack import Handler, Stack, default_layers
+from ..middleware.dedup.option import Dedup
+from ..middleware.discard import Discard
+from ..middleware.guarded import Handler
+from ..middleware.layer import Layer
+from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_of, said_of_dedup
+from ..middleware.retry import Retry
+from ..middleware.stack import Stack, default_order
 from .actor import EventActor, check_name, invocation, is_async
+from .actor_options import ActorOptions, Said, check_words
 from .broker import CallboardBroker
-from .mailbox.mailbox import Mailbox, Subscription
+from .limits import check_options, read_limits, read_longest_timeout
+from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
-from .prepared import Prepared
-from .publisher import Publisher, PublishOptions, Receipt, When
+from .publisher import KeyOf, Publisher, PublishOptions, When
+from .receipt import Receipt
 from .resources import Factory, Resources
 from .routes import Routes
 from .settings import load_settings
 from .signature import read_signature
+from .subscribing import subscription_of
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.app")
 
@@ -43,13 +51,17 @@ class Callboard:
         workspace: an isolated namespace in the server, "default" if None (or `CALLBOARD_WORKSPACE`).
         metrics: where metrics are served, "127.0.0.1:9191" if None (or `CALLBOARD_METRICS`).
         mailbox: a mailbox to use instead of a server, such as `MemoryMailbox()`.
-        retry: what actors do that say nothing else.
-        lease: how long a worker that is not heard of may hold a delivery.
-        in_flight: deliveries of `async def` actors that run at a time in one process.
+        retry: when actors try again that say nothing else; `Retry.exponential()` if None.
+        timeout: how long an attempt may take whose actor says nothing else; 5 s if None.
+        discard: what actors do not handle that say nothing else.
+        dedup: how deliveries are told apart of actors that say nothing else; by their contracts if `UNSET`.
+        longest_timeout: what no timeout may exceed.
+        lease: how long a worker that is not heard of may hold a delivery, 300 ms at least.
+        in_flight: deliveries of `async def` actors that run at a time in one process, 1 at least.
         grace: how long a stopping worker waits for handlers on the event loop.
         middleware: dramatiq's middleware for plain actors; its defaults if None.
 
-    Raises `ConfigurationError` with all faults of the settings.
+    Raises `ConfigurationError` with all that cannot be of what is given here and of the settings.
     """
 
     def __init__(
@@ -61,20 +73,31 @@ class Callboard:
         workspace: str | None = None,
         metrics: str | None = None,
         mailbox: Mailbox | None = None,
-        retry: Retry = DEFAULT_RETRY,
+        retry: Retry | None = None,
+        timeout: Length | None = None,
+        discard: Discard | Sequence[Discard] | None = None,
+        dedup: Dedup | UnsetType | None = UNSET,
+        longest_timeout: Length = "60s",
         lease: str | float | timedelta = "30s",
         in_flight: int = 100,
         grace: str | float | timedelta = "30s",
         middleware: list[Middleware] | None = None,
     ) -> None:
         self.name = check_name(name, "app")
-        self.settings = load_settings(url=url, home=home, workspace=workspace, metrics=metrics)
+        faults: list[str] = []
+        self._options = Options(retry=retry, timeout=timeout, discard=discard, dedup=dedup)
+        self._longest_timeout = read_longest_timeout(longest_timeout, faults)
+        check_options(self._options, self._longest_timeout, faults)
+        read_limits(faults, lease=lease, in_flight=in_flight, grace=grace)
+        self.settings = load_settings(
+            url=url, home=home, workspace=workspace, metrics=metrics, other_faults=faults
+        )
         self.catalog = Catalog()
         self.routes = Routes()
         self.resources = Resources()
-        self._retry = retry
+        self._queue_options: dict[str, Options] = {}
         self._actors: dict[str, EventActor] = {}
-        self._publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)
+        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
             middleware=middleware,
@@ -84,9 +107,10 @@ class Callboard:
             boot=self._boot,
             confirm_routes=self._confirm_routes,
             stopped=self.resources.close,
-            reroute=self._publisher.reroute,
+            reroute=self.publisher.reroute,
         )
-        self.broker.add_middleware(Stack(default_layers(self.catalog)))
+        self._stack = Stack(default_order(self.catalog), longest_timeout=self._longest_timeout)
+        self.broker.add_middleware(self._stack)
 
     @property
     def mailbox(self) -> Mailbox:
@@ -104,44 +128,51 @@ class Callboard:
     def actor(self, fn: Callable[..., Any], /) -> EventActor: ...
 
     @overload
-    def actor(
-        self,
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int = 0,
-        retry: Retry | None = None,
-    ) -> Callable[[Callable[..., Any]], EventActor]: ...
+    def actor(self, **said: Unpack[ActorOptions]) -> Callable[[Callable[..., Any]], EventActor]: ...
 
     def actor(
-        self,
-        fn: Callable[..., Any] | None = None,
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int = 0,
-        retry: Retry | None = None,
+        self, fn: Callable[..., Any] | None = None, **said: Unpack[ActorOptions]
     ) -> EventActor | Callable[[Callable[..., Any]], EventActor]:
         """Declare a handler as an actor; what it subscribes to is read from its annotations.
 
         `def` and `async def` are equal. The first parameter takes an event of one contract, or of a
-        union; the second, if annotated so, the `Context`; further ones are resources, by type. Lower
-        priorities go first among what a worker holds. Raises `InvalidActor`.
+        union; the second, if annotated so, the `Context`; further ones are resources, by type. See
+        `ActorOptions` for what may be said. Raises `InvalidActor`.
         """
+        check_words(said, Said.__struct_fields__)
         frame = inspect.currentframe()
         namespace = dict(frame.f_back.f_locals) if frame and frame.f_back else {}
 
         def declare(fn: Callable[..., Any]) -> EventActor:
-            return self._declare(
-                fn,
-                namespace,
-                name=fn.__name__ if name is None else name,
-                queue=queue,
-                priority=priority,
-                retry=retry,
-            )
+            return self._declare(fn, namespace, Said(**said))
 
         return declare if fn is None else declare(fn)
+
+    def queue(self, name: str, **said: Unpack[OptionsSaid]) -> None:
+        """Say, before they are declared, what holds for those actors of a queue that say nothing else.
+
+        Raises `InvalidActor`.
+        """
+        check_name(name, "queue")
+        check_words(said, Options.__struct_fields__)
+        if name in self.broker.queues:
+            raise InvalidActor(f"queue {name!r} has actors already: say what holds for it before them")
+        self._queue_options[name] = Options(**said)
+
+    def layer(
+        self, layer: Layer | None = None, *, before: str | None = None, after: str | None = None
+    ) -> Any:
+        """Put a layer of your own around every handler (a function, or a decorator): before or after a
+        layer of the stack, or as the outermost.
+
+        Raises `ConfigurationError` for a place there is not, and after the first actor was declared.
+        """
+
+        def add(layer: Layer) -> Layer:
+            self._stack.add(layer, before=before, after=after)
+            return layer
+
+        return add if layer is None else add(layer)
 
     def contract(self, cls: type[T]) -> type[T]:
         """Make a contract known that this app publishes but no actor here handles (a decorator)."""
@@ -197,12 +228,11 @@ class Callboard:
         timedelta) or a moment (an aware datetime, epoch milliseconds, ISO 8601). Events with the same
         `dedup_key` are delivered to an actor once within the contract's window.
 
-        Raises a `PublishError` when it is refused, `InvalidAfter`, `MailboxRefused`, or
-        `MailboxUnavailable` when it may or may not be stored: publishing again with the same
-        `dedup_key` is safe.
+        Raises a `PublishError` or `MailboxRefused` when it is refused, or `MailboxUnavailable` when
+        it may or may not be stored: publishing again with the same `dedup_key` is safe.
         """
-        return self._publisher.publish(
-            self._publisher.prepare(
+        return self.publisher.publish(
+            self.publisher.prepare(
                 event,
                 after=after,
                 dedup_key=dedup_key,
@@ -221,32 +251,28 @@ class Callboard:
         events: Iterable[Event],
         *,
         after: When | None = None,
-        dedup_key: Callable[[Event], str] | None = None,
+        dedup_key: KeyOf | None = None,
         attributes: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         required: bool = False,
     ) -> list[Receipt]:
         """Publish many events in few calls; the receipts are in their order.
 
-        `dedup_key` makes each event's key. Every event is tried before `ManyRefused` tells which ones
-        were refused. An error of the mailbox ends it; what was posted by then stays.
+        `dedup_key` makes each event's key; `after` is read once, before the first of them, and raises
+        `InvalidAfter` with nothing posted. Every event is tried before `ManyRefused` tells which ones
+        were refused. An error of the mailbox, or of what yields the events, ends it; what was posted
+        by then stays.
         """
-
-        def prepared() -> Iterable[Prepared | PublishError]:
-            for event in events:
-                try:
-                    yield self._publisher.prepare(
-                        event,
-                        after=after,
-                        dedup_key=None if dedup_key is None else dedup_key(event),
-                        attributes=attributes,
-                        correlation_id=correlation_id,
-                        required=required,
-                    )
-                except PublishError as error:
-                    yield error
-
-        return self._publisher.publish_many(prepared())
+        return self.publisher.publish_many(
+            self.publisher.prepare_many(
+                events,
+                after=after,
+                dedup_key=dedup_key,
+                attributes=attributes,
+                correlation_id=correlation_id,
+                required=required,
+            )
+        )
 
     def close(self) -> None:
         """Close resources and the mailbox; the embedded server ends with its last user."""
@@ -255,33 +281,29 @@ class Callboard:
 
     # The rest is the app's own.
 
-    def _declare(
-        self,
-        fn: Callable[..., Any],
-        namespace: dict[str, Any],
-        *,
-        name: str,
-        queue: str,
-        priority: int,
-        retry: Retry | None,
-    ) -> EventActor:
-        check_name(name, "actor")
-        check_name(queue, "queue")
+    def _declare(self, fn: Callable[..., Any], namespace: dict[str, Any], said: Said) -> EventActor:
+        name = check_name(fn.__name__ if said.name is None else said.name, "actor")
+        queue = check_name(said.queue, "queue")
         if name in self.broker.actors:
             raise InvalidActor(f"two actors are named {name!r}: give one of them another with name=")
         wanted = read_signature(fn, namespace)
-        contracts = {self.catalog.add(cls).name: contract_of(cls).window_ms for cls in wanted.events}
-        policy = Policy(name, contracts, self._retry if retry is None else retry)
-        invoke = invocation(fn, wanted, self._publisher, self.resources)
+        contracts = {self.catalog.add(cls).name: contract_of(cls) for cls in wanted.events}
+        levels = (said, self._queue_options.get(queue, Options()), self._options, DEFAULTS)
+        dedup = said_of_dedup(levels, name)
+        subscription = subscription_of(name, said, contracts, dedup, len(self._actors))
+        policy = policy_of(
+            name, levels, contracts=subscription.contracts, longest_timeout=self._longest_timeout
+        )
+        invoke = invocation(fn, wanted, self.publisher, self.resources)
         actor = EventActor(
             Handler(invoke, policy, is_async=is_async(fn)),
             app=self,
             original=fn,
             wanted=wanted,
             queue_name=queue,
-            priority=priority,
+            priority=said.priority,
         )
-        self.routes.declare(Subscription(name, queue, contracts, len(self._actors)))
+        self.routes.declare(subscription)
         self._actors[name] = actor
         return actor
 

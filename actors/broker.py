@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -10,22 +11,20 @@ import dramatiq
 import structlog
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.middleware import Middleware
-from uuid_utils import uuid7
 
 from ..messages.errors import ConfigurationError, MailboxError
-from ..messages.timing import duration_ms
-from ..middleware.stack import Guarded
+from ..middleware.guarded import Guarded
+from ..middleware.stack import Stack
 from .consumer import CallboardConsumer
 from .hooks import EventHooks
-from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Posting, Target
+from .limits import read_limits
+from .mailbox.mailbox import Mailbox, Posting
+from .plain import PlainMessage, outgoing, posting_of
 from .settler import Reroute
 from .ticket import DRAIN, DrainActor, Ticket
 from .worker import WorkerProcess
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.broker")
-
-_PLAIN_FINGERPRINT = b"0" * 16
-"""Every plain message has a key of its own, so its fingerprint is never compared."""
 
 
 class CallboardBroker(dramatiq.Broker):
@@ -42,6 +41,8 @@ class CallboardBroker(dramatiq.Broker):
         confirm_routes: called once an hour in every worker.
         stopped: called when a worker has stopped.
         reroute: finds the routes of postings anew, for what handlers publish.
+
+    Raises `ConfigurationError` with all faults of lease, in_flight and grace.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class CallboardBroker(dramatiq.Broker):
     ) -> None:
         self._mailbox: Mailbox | None = None if callable(mailbox) else mailbox
         self._open = mailbox if callable(mailbox) else lambda: mailbox
-        self.lease_ms = duration_ms(lease)
-        self.in_flight = in_flight
+        faults: list[str] = []
+        limits = read_limits(faults, lease=lease, in_flight=in_flight, grace=grace)
+        if faults:
+            raise ConfigurationError(faults)
+        self.lease_ms, self.in_flight, self._grace = limits.lease_ms, limits.in_flight, limits.grace
         self.confirm_routes = confirm_routes
-        self._grace = duration_ms(grace) / 1000
-        self._boot = boot
+        self.boot = boot
         self._stopped = stopped
         self.reroute = reroute
         self._opening = threading.Lock()
@@ -72,8 +75,12 @@ class CallboardBroker(dramatiq.Broker):
         self._guarded: dict[str, Guarded] = {}
         self._async_queues: set[str] = set()
         self._sync_queues: set[str] = set()
+        self._event_queues: set[str] = set()
+        self._plain_priorities: dict[str, int] = {}
+        self.has_priorities = False
+        """Whether plain actors differ in priority."""
         self.hooks = EventHooks(self)
-        self._hooks = _ThreadHooks()
+        self._thread = _Thread()
         super().__init__(middleware)
 
     @property
@@ -84,6 +91,17 @@ class CallboardBroker(dramatiq.Broker):
                 if self._mailbox is None:
                     self._mailbox = self._open()
         return self._mailbox
+
+    @contextmanager
+    def instead(self, mailbox: Mailbox) -> Iterator[None]:
+        """Use another mailbox while the context lasts; raises `ConfigurationError` while a worker runs."""
+        if self._worker is not None:
+            raise ConfigurationError("a worker runs on this broker's mailbox: stop it first")
+        before, self._mailbox = self._mailbox, mailbox
+        try:
+            yield
+        finally:
+            self._mailbox = before
 
     def guarded(self, actor_name: str) -> Guarded | None:
         """The guarded handler of an event actor; None for a plain one, or none of that name."""
@@ -97,6 +115,10 @@ class CallboardBroker(dramatiq.Broker):
         """Whether an actor of the queue runs on a thread."""
         return queue_name in self._sync_queues
 
+    def is_plain(self, queue_name: str) -> bool:
+        """Whether all actors of the queue are plain ones."""
+        return queue_name not in self._event_queues
+
     # What dramatiq asks of a broker.
 
     def declare_actor(self, actor: dramatiq.Actor[..., Any]) -> None:
@@ -109,6 +131,10 @@ class CallboardBroker(dramatiq.Broker):
         fn: object = actor.fn
         if isinstance(fn, Guarded):
             self._guarded[actor.actor_name] = fn
+            self._event_queues.add(actor.queue_name)
+        else:
+            self._plain_priorities[actor.actor_name] = actor.priority
+            self.has_priorities = len(set(self._plain_priorities.values())) > 1
         if isinstance(fn, Guarded) and fn.is_async:
             self._async_queues.add(actor.queue_name)
         else:
@@ -126,37 +152,36 @@ class CallboardBroker(dramatiq.Broker):
         return self._drain if actor_name == DRAIN else super().get_actor(actor_name)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """Post a plain message; `delay` is in milliseconds. Each call makes a delivery of its own."""
-        if message.queue_name not in self.queues:
-            raise QueueNotFound(message.queue_name)
+        """Post a plain message; `delay` is in milliseconds. Each call makes a delivery of its own.
+
+        As on a server's brokers of dramatiq the queue may be one that only others consume. What hooks
+        after a message enqueue goes out when that message is settled.
+        """
+        message = outgoing(message, delay)
         self.emit_before("enqueue", message, delay)
-        target = Target(
-            message.actor_name, message.queue_name, f"{message.message_id}.{uuid7().hex[-12:]}", MIN_WINDOW_MS
-        )
-        posting = Posting(
-            "dramatiq.message",
-            message.encode(),
-            _PLAIN_FINGERPRINT,
-            (target,),
-            max(0, delay or 0),
-            fresh=True,
-        )
-        try:
-            self.mailbox.publish([posting])
-        except MailboxError as error:
-            self._hooks.lost_an_enqueue = self._hooks.running
-            raise dramatiq.BrokerConnectionError(str(error)) from error
+        processed = self._thread.processed
+        if processed is not None:
+            processed.hold(message, delay)
+        else:
+            self._post(posting_of(message, delay, fresh=True))
         self.emit_after("enqueue", message, delay)
         return message
 
+    def _post(self, posting: Posting) -> None:
+        try:
+            self.mailbox.publish([posting])
+        except MailboxError as error:
+            raise dramatiq.BrokerConnectionError(str(error)) from error
+
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> CallboardConsumer:
-        """A consumer for a queue; how much it holds ahead it finds out by itself."""
-        del prefetch
+        """A consumer for a queue. It holds no more than `prefetch` plain messages; of events it finds out
+        by itself how many.
+        """
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
         if self._worker is None:
             raise dramatiq.BrokerConnectionError("consumers need a worker: start a dramatiq.Worker first")
-        return CallboardConsumer(self._worker, queue_name, timeout)
+        return CallboardConsumer(self._worker, queue_name, timeout, prefetch)
 
     def flush(self, queue_name: str) -> None:
         """Discard what waits in a queue."""
@@ -174,11 +199,7 @@ class CallboardBroker(dramatiq.Broker):
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)
         give_up_at = None if timeout is None else time.monotonic() + timeout / 1000
-        while any(
-            known.ready + known.leased + known.scheduled + known.suspects
-            for known in self.mailbox.info().queues
-            if known.queue == queue_name
-        ):
+        while any(known.live for known in self.mailbox.info().queues if known.queue == queue_name):
             if give_up_at is not None and time.monotonic() > give_up_at:
                 raise QueueJoinTimeout(queue_name)
             time.sleep(0.02)
@@ -204,21 +225,16 @@ class CallboardBroker(dramatiq.Broker):
         """Fire `after_` hooks."""
         if _is_ticket(args):
             return
-        self._hooks.running = signal == "process_message"
-        super().emit_after(signal, *args, **kwargs)
-        self._hooks.running = False
+        before = self._thread.processed  # hooks may have hooks: those of what they enqueue
+        self._thread.processed = _told_end(signal, args, kwargs) or before
+        try:
+            super().emit_after(signal, *args, **kwargs)
+        finally:
+            self._thread.processed = before
         if signal == "worker_shutdown" and self._worker is not None:
             self._worker.end_stop(self._grace)
             self._worker = None
             self._stopped()
-
-    def lost_an_enqueue(self) -> bool:
-        """Whether a hook that ran after this thread's message could not enqueue; asking forgets it.
-
-        dramatiq swallows the errors of such hooks, a failed retry's among them, and acknowledges.
-        """
-        lost, self._hooks.lost_an_enqueue = self._hooks.lost_an_enqueue, False
-        return lost
 
     def add_middleware(
         self,
@@ -233,19 +249,33 @@ class CallboardBroker(dramatiq.Broker):
 
     def _start_worker(self, worker: dramatiq.Worker) -> None:
         try:
-            self._boot()
+            self.boot()
             process = WorkerProcess(self, self.mailbox, threads=worker.worker_threads)
         except MailboxError as error:
             raise dramatiq.BrokerConnectionError(str(error)) from error
+        for middleware in self.middleware:
+            if isinstance(middleware, Stack):
+                middleware.watch.stuck = process.stuck
         process.start()
         self._worker = process
 
 
-class _ThreadHooks(threading.local):
-    """What this thread knows of the hooks after its message."""
+class _Thread(threading.local):
+    """What this thread is at."""
 
-    running = False
-    lost_an_enqueue = False
+    processed: PlainMessage | None = None
+    """The message whose attempt has ended, while the hooks after it run."""
+
+
+def _told_end(signal: str, args: Sequence[Any], result: dict[str, Any]) -> PlainMessage | None:
+    """The message that the hooks of a signal come after, told what its attempt came to."""
+    if signal not in ("process_message", "skip_message") or not isinstance(args[0], PlainMessage):
+        return None
+    if signal == "process_message":
+        args[0].has_run(result.get("exception"))
+    else:
+        args[0].was_skipped()
+    return args[0]
 
 
 def _is_ticket(args: Sequence[Any]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..messages.delivery import Delivery
-from ..middleware.stack import Guarded
+from ..middleware.guarded import Guarded
 
 
 class Waiting(NamedTuple):

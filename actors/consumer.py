@@ -4,26 +4,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ..messages.delivery import (
-    RELEASED,
-    SUCCEEDED,
-    Delivery,
-    History,
-    Outcome,
-    OutcomeKind,
-    Reason,
-    error_record,
-)
+from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
 from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
-from .mailbox.mailbox import Fetched, Settlement
-from .prefetch import Prefetch
+from .hunt import NOT_NOW, Step
+from .mailbox.mailbox import Fetched, Settlement, Suspects
+from .plain import PlainMessage, message_of
+from .room import Room
 from .threads import Threads
 from .ticket import Ticket
 
@@ -32,41 +26,31 @@ if TYPE_CHECKING:
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.consumer")
 
-_MOST_AT_ONCE = 256
-"""Deliveries in one fetch: enough to pay for it, few enough for the server to serve others in between."""
-
 _TURN_SECONDS = 0.005
-"""How long a thread drains one queue while another queue may have something for it."""
+"""How long a thread drains one queue while another queue, or a plain message, may wait for it."""
 
 _IDLE_SECONDS = 15.0
 """How long a consumer trusts its wake-up before it looks into the mailbox all the same; no longer than
 a lease, so that one which another worker took after the last look is seen before it ends."""
 
-_STUCK_SECONDS = 0.25
-"""How long a buffer may stand while every thread is busy, before it is given back for others."""
-
 _SOON_SECONDS = 0.002
 """How soon a delivery is seen that waits behind a slow handler while another thread is free."""
 
+_SUSPECTS_SECONDS = 0.02
+"""How soon it is looked for more suspects while the process holds as many as it may."""
+
 _LONGEST_PAUSE = 1.0
-_ALONE_PATIENCE = 5.0
-
-
-class PlainMessage(MessageProxy):
-    """A message of a plain dramatiq actor, with the delivery that brought it."""
-
-    def __init__(self, message: dramatiq.Message[object], delivery: Delivery) -> None:
-        super().__init__(message)
-        self.delivery = delivery
 
 
 class CallboardConsumer(Consumer):
     """Fetches for one queue. Deliveries for threads wait in `buffer`, those for the event loop there,
     and messages of plain dramatiq actors are handed to dramatiq one by one."""
 
-    def __init__(self, worker: "WorkerProcess", queue: str, timeout_ms: int) -> None:
+    def __init__(self, worker: "WorkerProcess", queue: str, timeout_ms: int, most_plain: int = 1) -> None:
         self.worker = worker
         self.queue = queue
+        self._most_plain = most_plain
+        """Plain messages held at a time: dramatiq keeps them, so they cannot be given back while it runs."""
         self.buffer = Buffer()
         self.signal = threading.Event()
         """Set when the buffer runs low, a ticket comes back or a handler on the event loop ends."""
@@ -76,13 +60,10 @@ class CallboardConsumer(Consumer):
         self._threads = Threads(worker.threads)
         self._taken = 0
         self.fetching = False
-        self._taken_before = 0
-        self._moving_at = time.monotonic()
-        self._low = 0
-        self._prefetch = Prefetch(time.monotonic())
+        self._room = Room(time.monotonic())
         self._trusted_until = 0.0
         self._pause = 0.0
-        self._alone_until = 0.0
+        self._has_waited = False
         worker.consumers.append(self)
 
     def __next__(self) -> MessageProxy | None:
@@ -96,10 +77,12 @@ class CallboardConsumer(Consumer):
             self._threads.look(time.monotonic(), time.process_time(), self._taken)
             if self._threads.wants_more(len(self.buffer)):
                 return self._threads.give(Ticket(self))
-            if self.worker.stopping:
-                self.signal.wait(min(left, 0.05))
-                return None
             try:
+                if self.worker.stopping:
+                    self._step_aside()
+                    self.give_back()
+                    self.signal.wait(min(left, 0.05))
+                    return None
                 self._refill(left)
                 self._pause = 0.0
             except MailboxError as error:
@@ -115,7 +98,7 @@ class CallboardConsumer(Consumer):
         turn_ends = time.monotonic() + _TURN_SECONDS
         while not worker.stopping and (waiting := buffer.take()) is not None:
             self._taken += 1
-            if len(buffer) <= self._low and not self.signal.is_set():
+            if len(buffer) <= self._room.low and not self.signal.is_set():
                 self.signal.set()
             ticket.begun += 1
             ticket.in_handler = True
@@ -123,15 +106,13 @@ class CallboardConsumer(Consumer):
             ticket.in_handler = False
             if threads.crowded and threads.leave(ticket):
                 return
-            if len(worker.consumers) > 1 and time.monotonic() > turn_ends:
+            if (len(worker.consumers) > 1 or self._messages_out) and time.monotonic() > turn_ends:
                 return
 
     def ack(self, message: MessageProxy) -> None:
         """A ticket has come back, or a plain message is done."""
         if isinstance(message, PlainMessage):
-            # A retry that could not be enqueued must not be followed by an acknowledgement.
-            lost = self.worker.broker.lost_an_enqueue()
-            self._settle_plain(message, RELEASED if lost else SUCCEEDED)
+            self._settle_plain(message, message.acked())
         elif isinstance(message, Ticket):
             self._threads.back(message)
             self.signal.set()
@@ -139,9 +120,8 @@ class CallboardConsumer(Consumer):
     def nack(self, message: MessageProxy) -> None:
         """A plain message is to be dead-lettered."""
         if isinstance(message, PlainMessage):
-            error = message._exception  # noqa: SLF001 - dramatiq stuffs it there for its brokers
-            record = error and error_record(error, message.delivery.clock.now())
-            self._settle_plain(message, Outcome(OutcomeKind.DEAD, Reason.MAX_ATTEMPTS, error=record or None))
+            actor = self.worker.broker.actors.get(message.actor_name)
+            self._settle_plain(message, message.nacked(actor and actor.options.get("throws")))
         else:
             self.ack(message)
 
@@ -160,109 +140,129 @@ class CallboardConsumer(Consumer):
         self.give_back()
         if self in self.worker.consumers:
             self.worker.consumers.remove(self)
+        if self.worker.alone is self:
+            self.worker.end_alone()
+        with suppress(MailboxError):
+            self._step_aside()
 
-    def _settle_plain(self, message: PlainMessage, outcome: Outcome) -> None:
+    def _settle_plain(self, message: PlainMessage, settlement: Settlement) -> None:
+        if message.follow_ups and not settlement.postings and not message.delivery.lost:
+            # Only a success takes along what was enqueued. dramatiq tries again when this fails.
+            try:
+                self.worker.mailbox.publish(message.follow_ups)
+            except MailboxError as error:
+                raise dramatiq.BrokerConnectionError(str(error)) from error
         self._messages_out = max(0, self._messages_out - 1)
         self._taken += 1
         self.signal.set()
-        retries = message.options.get("retries", 0)
-        history = History(retries + 1, 0, outcome.error, outcome.error) if outcome.error else None
-        self.worker.settler.put(Settlement(message.delivery, outcome, history=history))
+        self.worker.settler.put(settlement)
 
     def _refill(self, seconds: float) -> None:
         """Fetch what there is room for; wait where there is no room, or nothing to fetch."""
         worker = self.worker
         if worker.alone is not None:
+            self._step_aside()
             self._refill_alone(seconds)
             return
         now = time.monotonic()
-        room = self._room(now)
+        room = self._room_now(now)
         if room <= 0:
             self._wait_for_room(seconds)
             return
         if not len(self.buffer) and now < self._trusted_until:
+            self._has_waited = True
             if not worker.mailbox.wait(self.queue, min(seconds, self._trusted_until - now)):
                 return
             self._trusted_until = 0.0
         fetched = self._fetch(room)
-        if fetched is None:
-            return
-        if fetched.suspects and worker.seek_alone(self):
-            self._alone_until = time.monotonic() + _ALONE_PATIENCE
-        elif not fetched.deliveries and not fetched.waiting:
-            self._idle(fetched.next_in_ms, seconds)
+        is_hunting = bool(fetched.suspects) and worker.seek_alone(self)
+        if not is_hunting and not fetched.deliveries and not fetched.waiting:
+            self._idle(fetched, seconds)
 
-    def _fetch(self, room: int) -> Fetched | None:
+    def _fetch(self, room: int) -> Fetched:
         worker = self.worker
         # Said before it is asked whether another seeks to be alone, who asks in the other order.
         self.fetching = True
         try:
-            if worker.alone is not None:
-                return None
-            fetched = worker.mailbox.fetch(self.queue, room, owner=worker.owner, lease_ms=worker.lease_ms)
+            # A fetch of none takes nothing and wakes another worker if there is something.
+            limit = 0 if worker.stopping or worker.alone is not None else room
+            self._has_waited = False
+            fetched = worker.fetch(self.queue, limit, worker.wanted_suspects())
             self._accept(fetched.deliveries)
             return fetched
         finally:
             self.fetching = False
 
-    def _room(self, now: float) -> int:
-        worker = self.worker
+    def _step_aside(self) -> None:
+        """Let another worker have the wake-ups."""
+        if self._has_waited:
+            worker = self.worker
+            worker.mailbox.wait_no_more(self.queue)
+            # One that came meanwhile is passed on: a fetch of none wakes another if there is something.
+            worker.fetch(self.queue, 0, NOT_NOW)
+            self._has_waited = False
+
+    def _room_now(self, now: float) -> int:
+        worker, out = self.worker, self._messages_out
         busy = sum(len(c._threads) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
-        ahead = self._prefetch.look(now, self._taken)
-        waiting = len(self.buffer) + len(self._messages)
-        room = min(max(0, worker.threads - busy) + ahead - waiting, _MOST_AT_ONCE)
-        # A deep buffer is filled in parts, the next one while there is still enough to do.
-        part = min(ahead // 4, _MOST_AT_ONCE)
-        self._low = ahead - part
-        if room < part:
-            room = 0
+        free = max(0, worker.threads - busy + out)
+        room = self._room.for_threads(now, self._taken, free=free, waiting=len(self.buffer) + out)
+        if worker.broker.is_plain(self.queue):
+            return self._room_for_plain(room)
         if not worker.broker.has_async(self.queue):
             return room
         # What the event loop has no room for would wait in line here, out of other workers' reach.
-        if not worker.broker.has_sync(self.queue) or worker.loop.room <= 0:
-            return worker.loop.room
-        return max(room, worker.loop.room)
+        on_loop = worker.loop.room
+        if on_loop <= 0 or not worker.broker.has_sync(self.queue):
+            return on_loop
+        spare = worker.threads - len(self.buffer)
+        return self._room.for_both(room, on_loop, spare=spare, taken=self._taken)
+
+    def _room_for_plain(self, room: int) -> int:
+        """Where actors differ in priority, hold as much as dramatiq does, for it to have a choice."""
+        most = self._most_plain - self._messages_out
+        return most if self.worker.broker.has_priorities else min(room, most)
 
     def _wait_for_room(self, seconds: float) -> None:
         self.signal.wait(min(seconds, self._patience()))
-        now = time.monotonic()
-        if self._taken != self._taken_before or not len(self.buffer):
-            self._taken_before, self._moving_at = self._taken, now
-        elif now - self._moving_at > _STUCK_SECONDS:
+        if self._room.stands(time.monotonic(), self._taken, len(self.buffer)):
             logger.info("every thread is busy: giving the buffer back", count=len(self.buffer))
-            self._prefetch.stall()
             self.give_back()
 
     def _patience(self) -> float:
         """How long to wait while something is in the buffer that a free thread may be wanted for."""
         return _SOON_SECONDS if len(self.buffer) and self._threads.has_free else 0.1
 
-    def _idle(self, next_in_ms: int | None, seconds: float) -> None:
+    def _idle(self, fetched: Fetched, seconds: float) -> None:
         """Nothing was there: trust the wake-up until the next schedule or lease may need a look."""
         if len(self.buffer):
             self.signal.wait(min(seconds, self._patience()))
             return
+        if fetched.together:
+            # Some of them may start as soon as others have ended.
+            self.signal.wait(min(seconds, _SUSPECTS_SECONDS))
+            return
         trusted = min(_IDLE_SECONDS, self.worker.lease_ms / 1000)
-        if next_in_ms is not None:
-            trusted = min(trusted, next_in_ms / 1000)
-        self._trusted_until = time.monotonic() + trusted
+        if fetched.next_in_ms is not None:
+            trusted = min(trusted, fetched.next_in_ms / 1000)
+        now = time.monotonic()
+        self._trusted_until = now + min(trusted, self.worker.hunt.pause(now))
 
     def _refill_alone(self, seconds: float) -> None:
         """Fetch one suspect once the process holds nothing else."""
         worker = self.worker
-        if worker.alone is not self or worker.held or any(c.fetching for c in worker.consumers):
+        is_clear = worker.alone is self and not any(each.fetching for each in worker.consumers)
+        step = worker.hunt.look(time.monotonic(), worker.held.copy()) if is_clear else Step.WAIT
+        if step is Step.WAIT:
             self.signal.wait(min(seconds, 0.05))
-            late = time.monotonic() > self._alone_until
-            if worker.alone is self and late and not any(each.alone for each in worker.held.copy()):
-                worker.end_alone()
-            return
-        fetched = worker.mailbox.fetch(
-            self.queue, 1, owner=worker.owner, lease_ms=worker.lease_ms, alone=True
-        )
-        self._accept(fetched.deliveries)
-        self._alone_until = time.monotonic() + _ALONE_PATIENCE
-        if not fetched.deliveries:
+        elif step is Step.END or not self._fetch_alone():
             worker.end_alone()
+
+    def _fetch_alone(self) -> bool:
+        wanted = Suspects(together=0, charged=not self.worker.hunt.is_beside_others)
+        fetched = self.worker.fetch(self.queue, 1, wanted, alone=True)
+        self._accept(fetched.deliveries)
+        return bool(fetched.deliveries)
 
     def _accept(self, deliveries: Sequence[Delivery]) -> None:
         """Take deliveries in: each goes where its actor runs."""
@@ -270,6 +270,8 @@ class CallboardConsumer(Consumer):
             return
         worker = self.worker
         worker.held.update(deliveries)
+        if deliveries[0].suspect:
+            worker.suspects.update(deliveries)
         for_loop: list[Delivery] = []
         for delivery in deliveries:
             name = delivery.actor
@@ -287,11 +289,11 @@ class CallboardConsumer(Consumer):
 
     def _accept_plain(self, delivery: Delivery) -> None:
         try:
-            message: dramatiq.Message[object] = dramatiq.Message.decode(delivery.body)
+            message = message_of(delivery)
         except dramatiq.DecodeError as error:
             outcome = Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
             self.worker.settler.put(Settlement(delivery, outcome))
             logger.warning("dead: not a message of dramatiq", actor=delivery.actor, queue=self.queue)
             return
-        self._messages.append(PlainMessage(message, delivery))
+        self._messages.append(message)
         self._messages_out += 1

@@ -6,21 +6,31 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ..messages.errors import InvalidActor, TooMuchPublished
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
+from ..middleware.options import seconds_of
 
 if TYPE_CHECKING:
+    from .mailbox.mailbox import Posting
     from .publisher import Publisher, When
+
+MOST_PUBLISHED = 10_000
+"""Events that one attempt may publish, for all of them go out in one step with its success."""
+
+MOST_PUBLISHED_BYTES = 8_000_000
+"""Bytes of their bodies."""
 
 
 class Context:
     """One attempt, as its handler sees it."""
 
-    __slots__ = ("_attempt", "_logger", "_publisher")
+    __slots__ = ("_attempt", "_logger", "_published_bytes", "_publisher")
 
     def __init__(self, attempt: Attempt, publisher: "Publisher") -> None:
         self._attempt = attempt
         self._publisher = publisher
+        self._published_bytes = 0
         self._logger: structlog.stdlib.BoundLogger | None = None
 
     @property
@@ -48,6 +58,24 @@ class Context:
         """How long ago the mailbox accepted the event, by the server's clock."""
         delivery = self._attempt.delivery
         return timedelta(milliseconds=max(0, delivery.clock.now() - delivery.accepted_at))
+
+    def set_timeout(self, timeout: str | float | timedelta) -> None:
+        """Let this attempt take so long, counted from its start.
+
+        Raises `ValueError` when that is nothing, or more than the app's `longest_timeout`.
+        """
+        policy = self._attempt.policy
+        try:
+            seconds = seconds_of(timeout, policy.longest_timeout, policy.actor)
+        except InvalidActor as error:
+            raise ValueError(str(error)) from None
+        if self._attempt.deadline is not None:
+            self._attempt.deadline.set_limit(seconds)
+
+    def remaining(self) -> timedelta:
+        """How long this attempt may still take."""
+        deadline = self._attempt.deadline
+        return timedelta(seconds=deadline.remaining()) if deadline else timedelta.max
 
     @property
     def attempt(self) -> int:
@@ -104,7 +132,8 @@ class Context:
         """Publish an event together with the success of this attempt, or not at all; its id.
 
         Correlation is inherited. Raises what `Callboard.publish` raises, but for conflicts, which
-        show only when the attempt is settled.
+        show only when the attempt is settled; and `TooMuchPublished` for more than 10,000 events or
+        8 MB in one attempt, which are not one step any more: publish a part each in further events.
         """
         prepared = self._publisher.prepare(
             event,
@@ -114,8 +143,21 @@ class Context:
             correlation_id=self.correlation_id,
             causation_id=self.id,
         )
-        self._attempt.published = [*(self._attempt.published or ()), self._publisher.routed(prepared)]
+        self._add(self._publisher.routed(prepared))
         return prepared.id
+
+    def _add(self, posting: "Posting") -> None:
+        if self._attempt.published is None:
+            self._attempt.published = []
+        size = self._published_bytes + len(posting.body)
+        if len(self._attempt.published) >= MOST_PUBLISHED or size > MOST_PUBLISHED_BYTES:
+            raise TooMuchPublished(
+                f"with {posting.event} this attempt would publish more than {MOST_PUBLISHED:,} events or "
+                f"{MOST_PUBLISHED_BYTES:,} bytes, too much to go out with its success: divide the work among "
+                "several events, or use app.publish_many, which does not wait for the success"
+            )
+        self._attempt.published.append(posting)
+        self._published_bytes = size
 
     def __repr__(self) -> str:
         return f"<Context {self.name} id={self.id} actor={self.actor} attempt={self.attempt}>"

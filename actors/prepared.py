@@ -19,6 +19,10 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     delay_ms: int
     due_at: int
     required: bool
+    entity: str
+    """The key of the entity it is about; empty if it names none."""
+    said_key: bool
+    """The publisher named the key itself, so no actor's dedup option has a say in it."""
 
     def __repr__(self) -> str:
         return f"<Prepared {self.name} id={self.id}>"

@@ -1,62 +1,58 @@
 """The way in: an event becomes bytes, finds its routes, and is posted to the mailbox."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict, Unpack
 
-import msgspec
-import structlog
 from uuid_utils import uuid7
 
 from ..messages.codec import encode
-from ..messages.contract import Kind
+from ..messages.delivery import Clock
 from ..messages.errors import (
-    AmbiguousCommand,
+    InvalidKey,
+    MailboxUnavailable,
     ManyRefused,
-    PayloadConflict,
     PublishError,
     StaleRoutes,
-    UnroutedEvent,
 )
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
-from ..messages.timing import read_after
+from ..messages.timing import After, read_after
 from .chunks import chunks, one_ahead
-from .mailbox.mailbox import Mailbox, Posting, Subscription, Target, Verdict
+from .mailbox.mailbox import Mailbox, Posting
 from .prepared import Prepared
-from .routes import Routes
+from .receipt import DeliveryReceipt, Receipt, result_of
+from .routes import Routes, RouteTable
+from .routing import rerouted, routed
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.publisher")
+__all__ = ["DeliveryReceipt", "KeyOf", "PublishOptions", "Publisher", "Receipt", "When"]
 
 When = str | float | datetime | timedelta
 """When an event is due: a wait or a moment; see `callboard.messages.timing.read_after`."""
 
 
-class PublishOptions(TypedDict, total=False):
-    """What may be said of an event when it is published."""
+KeyOf = Callable[[Event], str | None]
+"""Makes the dedup key of an event; None for the one it has by its contract."""
 
-    after: When | None
-    dedup_key: str | None
+
+class CommonOptions(TypedDict, total=False):
+    """What may be said of one event, or of many at once, when they are published."""
+
     attributes: Mapping[str, str] | None
     correlation_id: str | None
     required: bool
 
 
-class DeliveryReceipt(msgspec.Struct, frozen=True, gc=False):
-    """One delivery that a publish made, or found."""
+class PublishOptions(CommonOptions, total=False):
+    """What may be said of an event when it is published."""
 
-    actor: str
-    duplicate: bool
-    """A delivery with the same key waits, runs, or was completed within its window."""
+    after: When | None
+    dedup_key: str | None
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What became of a published event."""
-
-    id: str
-    """The event's id. A duplicate's event was accepted earlier, under another."""
-    deliveries: tuple[DeliveryReceipt, ...]
-    """One for each actor that subscribes, in the order of definition."""
+_AT_ONCE = After()
+_NONE: AbstractSet[int] = frozenset()
+_UNANSWERED = Receipt("", ())
 
 
 class Publisher:
@@ -66,34 +62,38 @@ class Publisher:
         self._source = source
         self._routes = routes
         self._mailbox = mailbox
+        self.clock: Clock | None = None
+        """Tells the time in place of this machine's clock."""
+        self.watch: Callable[[str, Event], None] | None = None
+        """Told the id and the event of all that is prepared."""
 
     def prepare(
         self,
         event: Event,
         *,
-        after: When | None = None,
+        after: When | After | None = None,
         dedup_key: str | None = None,
         attributes: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
         required: bool = False,
     ) -> Prepared:
-        """Check and encode an event; raises a `PublishError` or `InvalidAfter` that says what is wrong."""
+        """Check and encode an event; raises a `PublishError` that says what is wrong."""
         contract = contract_of(event)
-        delay_ms = due_at = 0
-        if after is not None:
-            due = read_after(after)
-            delay_ms, due_at = due.delay_ms, due.due_at
+        due = after if isinstance(after, After) else self.when(after)
         key = dedup_key_of(event) if dedup_key is None else check_key(dedup_key)
         identity = str(uuid7())
         encoded = encode(
             event,
             id=identity,
             source=self._source,
+            time=None if self.clock is None else self._now(),
             correlation_id=correlation_id,
             causation_id=causation_id,
             attributes=attributes,
         )
+        if self.watch is not None:
+            self.watch(identity, event)
         return Prepared(
             identity,
             contract.name,
@@ -102,50 +102,55 @@ class Publisher:
             encoded.fingerprint,
             identity if key is None else key,
             key is None,
-            delay_ms,
-            due_at,
+            due.delay_ms,
+            due.due_at,
             required,
+            encoded.entity or "",
+            dedup_key is not None,
         )
+
+    def prepare_many(
+        self,
+        events: Iterable[Event],
+        *,
+        after: When | After | None = None,
+        dedup_key: KeyOf | None = None,
+        **common: Unpack[CommonOptions],
+    ) -> Iterator[Prepared | PublishError]:
+        """Check and encode events one by one, each that is refused without harm to the others.
+
+        `after` is read once, before the first: a moment may pass while the later ones are on their way.
+        Raises `InvalidAfter`.
+        """
+        due = after if isinstance(after, After) else self.when(after)
+        return self._prepared(events, due, dedup_key, common)
+
+    def _prepared(
+        self, events: Iterable[Event], due: After, dedup_key: KeyOf | None, common: CommonOptions
+    ) -> Iterator[Prepared | PublishError]:
+        for event in events:
+            try:
+                key = None if dedup_key is None else _key_by(dedup_key, event)
+                yield self.prepare(event, after=due, dedup_key=key, **common)
+            except PublishError as error:
+                yield error
+
+    def when(self, after: When | None) -> After:
+        """When an event is due that is published now; raises `InvalidAfter`."""
+        return _AT_ONCE if after is None else read_after(after, now=self._now())
+
+    def _now(self) -> datetime | None:
+        return None if self.clock is None else datetime.fromtimestamp(self.clock.now() / 1000, UTC)
 
     def routed(self, prepared: Prepared) -> Posting:
         """The posting for all who subscribe; raises `UnroutedEvent` or `AmbiguousCommand`."""
-        subscriptions = self._routes.of(prepared.name)
-        if prepared.kind is Kind.COMMAND and len(subscriptions) > 1:
-            names = ", ".join(each.actor for each in subscriptions)
-            raise AmbiguousCommand(
-                f"the command {prepared.name} is for exactly one actor, but {names} subscribe to it: "
-                "remove all but one, or make it an Event"
-            )
-        if not subscriptions:
-            self._unrouted(prepared)
-        targets = self._targets(prepared.name, prepared.key, subscriptions)
-        return Posting(
-            prepared.name,
-            prepared.body,
-            prepared.fingerprint,
-            targets,
-            prepared.delay_ms,
-            prepared.due_at,
-            prepared.key,
-            self._routes.known_version,
-            prepared.own_key,
-        )
+        return routed(prepared, self._routes.table)
 
     def reroute(self, postings: Sequence[Posting]) -> tuple[Posting, ...]:
         """The same postings by the routes as the mailbox has them now."""
         self._routes.load(self._mailbox())
-        return tuple(
-            msgspec.structs.replace(
-                posting,
-                targets=self._targets(posting.event, posting.key, self._routes.of(posting.event)),
-                routes_version=self._routes.known_version,
-                fresh=False,
-            )
-            for posting in postings
-        )
-
-    def _targets(self, event: str, key: str, subscriptions: Sequence[Subscription]) -> tuple[Target, ...]:
-        return tuple([Target(each.actor, each.queue, key, each.contracts[event]) for each in subscriptions])
+        routes = self._routes.table
+        return tuple(rerouted(posting, routes) for posting in postings)
 
     def publish(self, prepared: Prepared) -> Receipt:
         """Post one event; a `PublishError` says it was refused, a `MailboxError` that it may not be in."""
@@ -171,73 +176,62 @@ class Publisher:
 
     def _post(self, chunk: Sequence[Prepared | PublishError]) -> list[Receipt | PublishError]:
         mailbox = self._mailbox()
-        version = self._routes.version(mailbox)
+        may_be_stored: AbstractSet[int] = _NONE
         while True:
+            routes = self._routes.loaded(mailbox)
+            results, sent = _route(chunk, routes, may_be_stored)
             try:
-                return self._try_to_post(chunk, mailbox, version)
-            except StaleRoutes:
+                verdicts = mailbox.publish([posting for *_, posting in sent], routes.version) if sent else []
+            except StaleRoutes as stale:
+                if stale.sent_before:
+                    may_be_stored = may_be_stored | {position for position, *_ in sent}
                 self._routes.load(mailbox)
-                version = self._routes.version(mailbox)
-
-    def _try_to_post(
-        self, chunk: Sequence[Prepared | PublishError], mailbox: Mailbox, version: int
-    ) -> list[Receipt | PublishError]:
-        results: list[Receipt | PublishError] = []
-        sent: list[tuple[int, Prepared, Posting]] = []
-        for position, event in enumerate(chunk):
-            if isinstance(event, Prepared):
-                try:
-                    sent.append((position, event, self.routed(event)))
-                except PublishError as error:
-                    results.append(error)
-                    continue
-                results.append(_UNANSWERED)
-            else:
-                results.append(event)
-        verdicts = mailbox.publish([posting for *_, posting in sent], version) if sent else []
-        for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
-            results[position] = self._result(event, posting, verdict)
-        return results
-
-    def _result(
-        self, event: Prepared, posting: Posting, verdicts: Sequence[Verdict]
-    ) -> Receipt | PublishError:
-        if Verdict.CONFLICT in verdicts:
-            return _conflict(event, posting, verdicts)
-        return Receipt(
-            event.id,
-            tuple(
-                [
-                    # A duplicate of a key made just now can only be this call, whose first reply was lost.
-                    _delivery_receipt(target.actor, verdict is Verdict.DUPLICATE and not event.own_key)
-                    for target, verdict in zip(posting.targets, verdicts, strict=True)
-                ]
-            ),
-        )
-
-    def _unrouted(self, prepared: Prepared) -> None:
-        if prepared.required or prepared.kind is Kind.COMMAND:
-            why = "a command" if prepared.kind is Kind.COMMAND else "published with required=True"
-            raise UnroutedEvent(
-                f"nobody subscribes to {prepared.name}, which is {why}: declare an actor for it, or start "
-                "a worker that has one"
-            )
-        logger.warning("nobody subscribes", event_name=prepared.name, event_id=prepared.id)
+                continue
+            for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
+                results[position] = result_of(event, posting, verdict)
+            if may_be_stored:
+                _check_refusals(results, may_be_stored)
+            return results
 
 
-_delivery_receipt = lru_cache(1024)(DeliveryReceipt)
-"""Receipts are values, and there are few different ones."""
+def _route(
+    chunk: Sequence[Prepared | PublishError], routes: RouteTable, may_be_stored: AbstractSet[int]
+) -> tuple[list[Receipt | PublishError], list[tuple[int, Prepared, Posting]]]:
+    """Room for the result of each event with the refusals in it, and by position what is to be sent."""
+    results: list[Receipt | PublishError] = []
+    sent: list[tuple[int, Prepared, Posting]] = []
+    for position, event in enumerate(chunk):
+        if isinstance(event, PublishError):
+            results.append(event)
+            continue
+        try:
+            posting = routed(event, routes, sent_before=position in may_be_stored)
+        except PublishError as error:
+            results.append(error)
+        else:
+            results.append(_UNANSWERED)
+            sent.append((position, event, posting))
+    return results, sent
 
-_UNANSWERED = Receipt("", ())
+
+def _check_refusals(results: Sequence[Receipt | PublishError], may_be_stored: AbstractSet[int]) -> None:
+    """Raise `MailboxUnavailable` for a refusal that may be wrong, because an earlier try was not answered."""
+    for position in sorted(may_be_stored):
+        error = results[position]
+        if isinstance(error, PublishError):
+            raise MailboxUnavailable(
+                f"{error}; an earlier try, to which no answer came, may have been accepted"
+            ) from error
 
 
-def _conflict(event: Prepared, posting: Posting, verdicts: Sequence[Verdict]) -> PayloadConflict:
-    actors = ", ".join(
-        target.actor
-        for target, verdict in zip(posting.targets, verdicts, strict=True)
-        if verdict is Verdict.CONFLICT
-    )
-    return PayloadConflict(
-        f"{event.name}: its dedup key is known to {actors} with another body (payload_conflict): use "
-        "another key for what is another event"
-    )
+def _key_by(make: KeyOf, event: Event) -> str | None:
+    """The key that a publisher's function makes of an event; raises `InvalidKey` if it fails."""
+    try:
+        return make(event)
+    except PublishError:
+        raise
+    except Exception as error:
+        raise InvalidKey(
+            f"dedup_key raised {type(error).__name__} for this event: let it answer a key for every event, "
+            "or None"
+        ) from error

@@ -75,3 +75,6 @@ class Renewer:
         except MailboxError as error:
             # The next round tries again; a lease that ends meanwhile is taken over, as it must be.
             logger.warning("the mailbox could not be told", what=what, error=str(error))
+        except Exception:
+            # Without this thread every lease of the process would end while its handlers run.
+            logger.exception("the mailbox could not be told", what=what)

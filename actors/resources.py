@@ -1,8 +1,8 @@
 """What handlers are given by type: made once in each worker process, closed when it stops."""
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from ..messages.errors import ConfigurationError
@@ -27,6 +27,24 @@ class Resources:
         if kind in self._factories:
             raise ConfigurationError(f"{kind.__qualname__} is provided twice: keep one app.provide() of it")
         self._factories[kind] = factory
+
+    def put(self, kind: type[T], made: T) -> None:
+        """Hand in a resource that was made elsewhere, and is closed there."""
+        self._factories[kind] = lambda: made
+        self._made[kind] = made
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Begin without what was made; at the end close what was made meanwhile, and have all as it was."""
+        before = self._factories.copy(), self._made, self._closing
+        self._made, self._closing = {}, ExitStack()
+        try:
+            yield
+        finally:
+            try:
+                self.close()
+            finally:
+                self._factories, self._made, self._closing = before
 
     def knows(self, kind: type[Any]) -> bool:
         """Whether a resource of this type is provided."""

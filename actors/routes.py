@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from .mailbox.mailbox import Mailbox, RouteBook, Subscription
 
@@ -10,15 +11,32 @@ REFRESH_SECONDS = 300.0
 """A publisher looks this often for routes that no worker confirms any more."""
 
 
+class RouteTable:
+    """The routes of one version: what it finds is of that version, whatever is loaded meanwhile."""
+
+    def __init__(self, book: RouteBook, declared: dict[str, Subscription]) -> None:
+        self.version = book.version
+        """The version of the mailbox's routes; -1 before they were loaded."""
+        known = {known.actor: known for known in book.subscriptions} | declared
+        self._in_order = sorted(known.values(), key=lambda each: (each.order, each.actor))
+        self._by_contract: dict[str, tuple[Subscription, ...]] = {}
+
+    def of(self, contract: str) -> tuple[Subscription, ...]:
+        """Who subscribes to a contract; what this app declares of an actor goes before what is registered."""
+        found = self._by_contract.get(contract)
+        if found is None:
+            found = tuple(each for each in self._in_order if contract in each.contracts)
+            self._by_contract[contract] = found
+        return found
+
+
 class Routes:
     """Contract name -> subscriptions, in the order of definition. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._declared: dict[str, Subscription] = {}
-        self._book = RouteBook(-1)
-        self._by_contract: dict[str, tuple[Subscription, ...]] = {}
-        self._loaded_at = 0.0
         self._lock = threading.Lock()
+        self._use(RouteBook(-1), 0.0)
 
     @property
     def declared(self) -> Sequence[Subscription]:
@@ -26,39 +44,42 @@ class Routes:
         return tuple(self._declared.values())
 
     @property
-    def known_version(self) -> int:
-        """The version of the mailbox's routes that is known here; -1 before they were loaded."""
-        return self._book.version
+    def table(self) -> RouteTable:
+        """The routes as they are known here."""
+        return self._table
 
     def declare(self, subscription: Subscription) -> None:
         """Add what one of this app's actors subscribes to."""
         with self._lock:
             self._declared[subscription.actor] = subscription
-            self._by_contract = {}
+            self._use(self._book, self._loaded_at)
 
-    def version(self, mailbox: Mailbox) -> int:
-        """The version of the mailbox's routes that is known here; loads them when they are old."""
-        if time.monotonic() - self._loaded_at > REFRESH_SECONDS or self._book.version < 0:
+    def loaded(self, mailbox: Mailbox) -> RouteTable:
+        """The routes as they are known here; loads the mailbox's when they are old."""
+        if time.monotonic() - self._loaded_at > REFRESH_SECONDS or self._table.version < 0:
             self.load(mailbox)
-        return self._book.version
+        return self._table
 
     def load(self, mailbox: Mailbox) -> None:
         """Load the mailbox's routes."""
         book = mailbox.routes()
         with self._lock:
-            self._book, self._loaded_at, self._by_contract = book, time.monotonic(), {}
+            self._use(book, time.monotonic())
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Forget what was loaded while the context lasts, because another mailbox is used."""
+        before = self._book, self._loaded_at
+        self._use(RouteBook(-1), 0.0)
+        try:
+            yield
+        finally:
+            self._use(*before)
 
     def of(self, contract: str) -> tuple[Subscription, ...]:
-        """Who subscribes to a contract; what this app declares of an actor goes before what is registered."""
-        found = self._by_contract.get(contract)
-        if found is None:
-            with self._lock:
-                known = {known.actor: known for known in self._book.subscriptions} | self._declared
-                found = tuple(
-                    sorted(
-                        (each for each in known.values() if contract in each.contracts),
-                        key=lambda each: (each.order, each.actor),
-                    )
-                )
-                self._by_contract[contract] = found
-        return found
+        """Who subscribes to a contract, as far as is known here."""
+        return self._table.of(contract)
+
+    def _use(self, book: RouteBook, loaded_at: float) -> None:
+        self._book, self._loaded_at = book, loaded_at
+        self._table = RouteTable(book, self._declared)

@@ -33,6 +33,11 @@ TELLABLE = {"db", "protocol"}
 WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+):(?P<port>[0-9]{1,5})")
 LARGEST_PORT = 65_535
+SERVICE_LINK = re.compile(
+    r"CALLBOARD_([A-Z0-9_]+_)?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+"""Variables that are nobody's setting: Kubernetes tells by them where the Services of a namespace are."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -70,12 +75,13 @@ def load_settings(
     metrics: str | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    other_faults: Iterable[str] = (),
 ) -> Settings:
     """What is given here, else in the environment, else in callboard.toml, else the defaults.
 
     `environ` is the process's by default. `directory` is where callboard.toml is looked for and what
     a relative `home` starts from, the working directory by default. Raises `ConfigurationError`
-    with all faults at once.
+    with all faults at once, the caller's `other_faults` among them.
     """
     faults: list[str] = []
     here = (Path.cwd() if directory is None else directory).absolute()
@@ -90,6 +96,7 @@ def load_settings(
         workspace=_workspace(given["workspace"], faults),
         metrics=_metrics(given["metrics"], faults),
     )
+    faults += other_faults
     if faults:
         raise ConfigurationError(faults)
     return settings
@@ -119,9 +126,17 @@ def redact_url(url: str) -> str:
 
 def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
     known = {f"{PREFIX}{name.upper()}": name for name in DEFAULTS}
-    ours = sorted(variable for variable in environ if variable.startswith(PREFIX))
+    ours = sorted(name for name in environ if name.startswith(PREFIX) and not _is_service_link(name, environ))
     faults += [_unknown(variable, known, PREFIX) for variable in ours if variable not in known]
     return {known[name]: _Given(environ[name], name) for name in ours if name in known}
+
+
+def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether Kubernetes sets a variable in every pod of a namespace that has a Service callboard(-...)."""
+    if SERVICE_LINK.fullmatch(name):
+        return True
+    # Somebody may mean this one as a setting; a link's value tells it apart.
+    return name.endswith("_PORT") and re.match("(tcp|udp|sctp)://", environ[name]) is not None
 
 
 def _from_file(path: Path, faults: list[str]) -> dict[str, _Given]:

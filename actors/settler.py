@@ -5,13 +5,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from math import inf
 
 import msgspec
 import structlog
 
 from ..messages.delivery import Delivery
-from ..messages.errors import MailboxError, MailboxRefused, StaleRoutes
+from ..messages.errors import MailboxError, MailboxUnavailable, StaleRoutes
+from .aside import Aside
 from .mailbox.mailbox import Mailbox, Posting, Settlement
+from .plainer import plainer
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.settler")
 
@@ -22,6 +25,12 @@ MOST_IN_A_GROUP = 1000
 _GATHER_SECONDS = 0.003
 _ENOUGH = 200
 _LONGEST_PAUSE = 1.0
+
+_ENOUGH_REFUSED = 8
+"""So many refused one after another, and the rest of their group waits: it may be all of them."""
+
+_MOST_FAULTS = 3
+"""Errors that are not the mailbox's, after which a settlement is taken for one that cannot be written."""
 
 
 class Settler:
@@ -45,6 +54,7 @@ class Settler:
         self._reroute = reroute
         self._group: list[Settlement] = []
         self._waiting: deque[Settlement] = deque()
+        self._aside = Aside()
         self._wake = threading.Event()
         self._awake = False
         self._stop_at: float | None = None
@@ -64,20 +74,21 @@ class Settler:
             self._wake.set()
 
     def stop(self, seconds: float) -> int:
-        """Commit what has gathered, for at most `seconds`; how many settlements could not be written."""
+        """Commit what has gathered, for at most `seconds`; how many settlements could not be written.
+
+        What the mailbox refused is tried once more.
+        """
         self._stop_at = time.monotonic() + seconds
         self._wake.set()
         self._thread.join(seconds + 1)
-        return len(self._waiting) + len(self._group)
+        return len(self._waiting) + len(self._group) + len(self._aside)
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(self._aside.next_in(time.monotonic()))
             self._wake.clear()
-            while self._waiting:
-                if len(self._waiting) < _ENOUGH and self._busy():
-                    time.sleep(_GATHER_SECONDS)
-                if not self._commit_group():
+            while group := self._next_group():
+                if not self._commit_group(group):
                     return
             self._awake = False
             # One may have been put between the last look and the line above.
@@ -85,47 +96,112 @@ class Settler:
                 self._awake = True
                 self._wake.set()
             elif self._stop_at is not None:
+                self._commit_group(self._aside.take(inf, MOST_IN_A_GROUP))
                 return
 
-    def _commit_group(self) -> bool:
-        """Commit one group, trying as long as the worker lives; False when it is time to stop."""
+    def _next_group(self) -> list[Settlement]:
+        """What was put aside and is due, or else what has gathered."""
+        if self._aside and (due := self._aside.take(time.monotonic(), MOST_IN_A_GROUP)):
+            return due
+        if self._waiting and len(self._waiting) < _ENOUGH and self._busy():
+            time.sleep(_GATHER_SECONDS)
         count = min(len(self._waiting), MOST_IN_A_GROUP)
-        self._group = [self._waiting.popleft() for _ in range(count)]
+        return [self._waiting.popleft() for _ in range(count)]
+
+    def _commit_group(self, group: list[Settlement]) -> bool:
+        """Commit one group, trying as long as the worker lives; False when it is time to stop."""
+        self._group = group
         pause = 0.02
-        while True:
+        while self._group:
             try:
                 self._group = self._commit(self._group)
-            except MailboxError as error:
+            except MailboxUnavailable as error:
                 logger.warning("settlements wait", count=len(self._group), error=str(error))
             if not self._group:
-                return True
+                break
             if self._stop_at is not None and time.monotonic() >= self._stop_at:
                 return False
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+        return True
 
     def _commit(self, group: list[Settlement]) -> list[Settlement]:
-        """Settle a group; what the server refuses as a whole is tried one by one. Returns what is left."""
+        """Settle a group; what is refused as a whole is tried one by one. Returns what is left of it."""
         try:
-            self._tell(group, self._mailbox.settle(group))
+            return self._try(group)
+        except MailboxUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be written must not end the thread
+            if len(group) > 1:
+                return self._commit_singly(group)
+            self._put_aside(group[0], error)
+            return []
+
+    def _try(self, group: list[Settlement]) -> list[Settlement]:
+        try:
+            held = self._mailbox.settle(group)
         except StaleRoutes:
             return self._rerouted(group)
-        except MailboxRefused:
-            if len(group) == 1:
-                raise
-            return [each for each in self._rerouted(group) if not self._commit_alone(each)]
+        self._tell(group, held)
         return []
 
-    def _commit_alone(self, settlement: Settlement) -> bool:
-        try:
-            self._tell([settlement], self._mailbox.settle([settlement]))
-        except (MailboxRefused, StaleRoutes) as error:
-            logger.warning("settlement refused", delivery=repr(settlement.delivery), error=str(error))
-            return False
-        return True
+    def _commit_singly(self, group: list[Settlement]) -> list[Settlement]:
+        left: list[Settlement] = []
+        aside_before = len(self._aside)
+        for position, each in enumerate(group):
+            # An error on the way leaves here what is still to be written.
+            self._group = [*left, *group[position:]]
+            if position == _ENOUGH_REFUSED and len(self._aside) - aside_before == position:
+                self._put_aside_untried(group[position:])
+                break
+            left += self._commit([each])
+        return left
+
+    def _put_aside_untried(self, group: Sequence[Settlement]) -> None:
+        now = time.monotonic()
+        for each in group:
+            self._aside.put(each, now, tried=False)
+
+    def _put_aside(self, settlement: Settlement, error: Exception) -> None:
+        at_fault = not isinstance(error, MailboxError)
+        trial = self._aside.put(settlement, time.monotonic(), at_fault=at_fault)
+        if trial.faults >= _MOST_FAULTS:
+            self._write_plainer(settlement, error)
+            return
+        logger.warning(
+            "settlements wait",
+            count=1,
+            delivery=repr(settlement.delivery),
+            error=str(error),
+            exc_info=error if at_fault else None,
+        )
+
+    def _write_plainer(self, settlement: Settlement, error: Exception) -> None:
+        """Write what can be written in the place of what cannot; else let the lease end, and say so."""
+        for each in plainer(settlement, error):
+            try:
+                self._tell([each], self._mailbox.settle([each]))
+            except MailboxUnavailable:
+                return  # it is aside, and tried again
+            except Exception:  # noqa: BLE001, S112 - the next is plainer
+                continue
+            logger.error(
+                "a settlement cannot be written: a plainer one was",
+                delivery=repr(settlement.delivery),
+                outcome=each.outcome.kind.value,
+                exc_info=error,
+            )
+            return
+        logger.error(
+            "a settlement cannot be written: the delivery will start again when its lease has ended",
+            delivery=repr(settlement.delivery),
+            exc_info=error,
+        )
+        self._tell([settlement], [True])
 
     def _tell(self, group: Sequence[Settlement], held: Sequence[bool]) -> None:
         deliveries = [settlement.delivery for settlement in group]
+        self._aside.forget(deliveries)
         fenced = [] if all(held) else [d for d, kept in zip(deliveries, held, strict=True) if not kept]
         self._settled(deliveries, fenced)
 

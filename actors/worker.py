@@ -3,18 +3,19 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
-from ..messages.delivery import RELEASED, Delivery, Outcome, OutcomeKind, Reason
-from ..messages.envelope import Envelope
+from ..messages.delivery import RELEASED, Delivery
 from ..middleware.attempt import Attempt
-from ..middleware.retry import decided
-from ..middleware.stack import Guarded, failure
+from ..middleware.guarded import Guarded
 from .eventloop import EventLoop
-from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Settlement
+from .hunt import MOST_TOGETHER, Hunt
+from .mailbox.mailbox import Fetched, Mailbox, Settlement, Suspects
+from .performing import aperform, perform, settlement_of, settlement_of_unknown
 from .renewer import Renewer
 from .settler import Settler
 
@@ -42,9 +43,12 @@ class WorkerProcess:
         self.stopping = False
         self.held: set[Delivery] = set()
         """All that was fetched and is not settled yet."""
+        self.suspects: set[Delivery] = set()
+        """Those among it that are suspects and run beside others."""
         self.consumers: list[CallboardConsumer] = []
         self.alone: CallboardConsumer | None = None
         """The consumer for which the process holds nothing else, while it runs suspects."""
+        self.hunt = Hunt()
         self._alone_lock = threading.Lock()
         self.settler = Settler(mailbox, busy=self._is_busy, settled=self._settled, reroute=broker.reroute)
         self.renewer = Renewer(
@@ -68,6 +72,8 @@ class WorkerProcess:
         self.stopping = True
         self.loop.admit_no_more()
         self.release(self.loop.clear())
+        for consumer in self.consumers:
+            consumer.give_back()
         self._nudge()
 
     def end_stop(self, seconds: float) -> None:
@@ -90,15 +96,8 @@ class WorkerProcess:
             self._settle_unknown(delivery)
             return
         attempt = Attempt(delivery, guarded.policy)
-        try:
-            if not self.broker.hooks.any:
-                outcome = guarded.perform(attempt)
-            else:
-                with self.broker.hooks.around(delivery) as hooked:
-                    outcome = hooked.outcome = hooked.skipped or guarded.perform(attempt)
-        except BaseException as error:  # noqa: BLE001 - a layer's fault must not strand the delivery
-            outcome = layer_fault(attempt, error)
-        self.settle(attempt, guarded, outcome)
+        outcome = perform(self.broker.hooks, guarded, attempt)
+        self.settler.put(settlement_of(attempt, guarded, outcome))
 
     async def _perform_async(self, delivery: Delivery) -> None:
         if delivery.lost:
@@ -111,44 +110,40 @@ class WorkerProcess:
         attempt = Attempt(delivery, guarded.policy)
         outcome = RELEASED  # what it comes to if it is cancelled because the worker stops
         try:
-            if not self.broker.hooks.any:
-                outcome = await guarded.aperform(attempt)
-            else:
-                with self.broker.hooks.around(delivery) as hooked:
-                    outcome = hooked.outcome = hooked.skipped or await guarded.aperform(attempt)
-        except Exception as error:  # noqa: BLE001 - as above
-            outcome = layer_fault(attempt, error)
+            outcome = await aperform(self.broker.hooks, guarded, attempt)
         finally:
-            self.settle(attempt, guarded, outcome)
+            self.settler.put(settlement_of(attempt, guarded, outcome))
 
-    def settle(self, attempt: Attempt, guarded: Guarded, outcome: Outcome) -> None:
-        """Hand an attempt's outcome to the settler."""
-        kind = outcome.kind
-        if kind is OutcomeKind.SUCCEEDED:
-            # A layer of the user's may have answered before the envelope was read.
-            envelope: Envelope | None = getattr(attempt, "envelope", None)
-            window_ms = guarded.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
-            if attempt.published:
-                self.settler.put(
-                    Settlement(attempt.delivery, outcome, window_ms, None, tuple(attempt.published))
-                )
-            else:
-                self.settler.put(Settlement(attempt.delivery, outcome, window_ms))
-            return
-        charged = None if kind is OutcomeKind.RELEASED else attempt.history(outcome.error)
-        self.settler.put(Settlement(attempt.delivery, outcome, MIN_WINDOW_MS, charged))
-        log_outcome(attempt, outcome)
+    def stuck(self, attempt: Attempt) -> None:
+        """A handler will not end: let its lease run out, and let nothing here wait for it."""
+        attempt.delivery.lost = True
+        self.held.discard(attempt.delivery)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries back that were not started; they keep their order and are charged nothing."""
         for delivery in reversed(deliveries):
             self.settler.put(Settlement(delivery, RELEASED))
 
+    def fetch(self, queue: str, limit: int, suspects: Suspects, *, alone: bool = False) -> Fetched:
+        """Fetch in the name of this process; the caller takes in what it is given."""
+        return self.mailbox.fetch(
+            queue, limit, owner=self.owner, lease_ms=self.lease_ms, alone=alone, suspects=suspects
+        )
+
+    def wanted_suspects(self) -> Suspects:
+        """What the process would take of suspects now."""
+        if self.suspects:
+            self.suspects.intersection_update(self.held.copy())
+        hunts = self.alone is None and not self.stopping and self.hunt.may_begin(time.monotonic())
+        return Suspects(max(0, MOST_TOGETHER - len(self.suspects)), hunts)
+
     def seek_alone(self, consumer: "CallboardConsumer") -> bool:
-        """Empty the process for a consumer that was told of suspects; False if another is at it."""
+        """Empty the process for a consumer that was told of suspects; False if it is not the time for it."""
+        now = time.monotonic()
         with self._alone_lock:
-            if self.alone is not None:
-                return self.alone is consumer
+            if self.stopping or self.alone is not None or not self.hunt.may_begin(now):
+                return False
+            self.hunt.begin(now)
             self.alone = consumer
         for other in self.consumers:
             other.give_back()
@@ -157,13 +152,20 @@ class WorkerProcess:
 
     def end_alone(self) -> None:
         """Let all consumers fetch again."""
+        self.hunt.end(time.monotonic())
         self.alone = None
         self._nudge()
 
     def _settle_unknown(self, delivery: Delivery) -> None:
-        outcome = Outcome(OutcomeKind.DEAD, Reason.UNKNOWN_ACTOR, f"no actor {delivery.actor!r} here")
-        logger.error("dead: unknown actor", actor=delivery.actor, queue=delivery.queue)
-        self.settler.put(Settlement(delivery, outcome, history=delivery.history))
+        settlement = settlement_of_unknown(delivery)
+        logger.error(
+            "unknown actor",
+            actor=delivery.actor,
+            queue=delivery.queue,
+            outcome=settlement.outcome.kind.value,
+            retry_in_ms=settlement.outcome.delay_ms or None,
+        )
+        self.settler.put(settlement)
 
     def _is_busy(self) -> bool:
         return not self.stopping and self.alone is None and any(len(c.buffer) for c in self.consumers)
@@ -186,24 +188,3 @@ class WorkerProcess:
     def _nudge(self) -> None:
         for consumer in self.consumers:
             consumer.signal.set()
-
-
-def layer_fault(attempt: Attempt, error: BaseException) -> Outcome:
-    """What a fault of a layer, not of the handler, comes to: by the policy that a handler's would meet."""
-    logger.exception("a layer failed", actor=attempt.policy.actor)
-    attempt.started = True
-    return decided(attempt, failure(attempt, error))
-
-
-def log_outcome(attempt: Attempt, outcome: Outcome) -> None:
-    """One line for an attempt that did not succeed; it carries no body."""
-    error = outcome.error
-    logger.warning(
-        outcome.kind.value,
-        actor=attempt.policy.actor,
-        attempt=attempt.delivery.attempt,
-        reason=outcome.reason.value if outcome.reason else None,
-        error=error.type if error else None,
-        retry_in_ms=outcome.delay_ms or None,
-        event_id=attempt.envelope.id if hasattr(attempt, "envelope") else None,
-    )

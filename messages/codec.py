@@ -37,6 +37,8 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     """The envelope as JSON."""
     fingerprint: bytes
     """16 hexadecimal digits that tell the event's fields from others."""
+    entity: str | None = None
+    """The key of the entity it is about."""
 
     def __repr__(self) -> str:
         return f"<Encoded {len(self.body)} bytes fingerprint={self.fingerprint.decode()}>"
@@ -81,7 +83,8 @@ def encode(
         workflowstep=workflow_step,
         data=msgspec.Raw(data),
     )
-    return Encoded(_encode_envelope(envelope), blake2b(data, digest_size=8).hexdigest().encode())
+    fingerprint = blake2b(data, digest_size=8).hexdigest().encode()
+    return Encoded(_encode_envelope(envelope), fingerprint, envelope.subject)
 
 
 def decode_envelope(body: bytes | memoryview) -> Envelope:

@@ -77,6 +77,11 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """Attempts that ran alone and whose worker was never heard of again."""
     first_error: ErrorRecord | None = None
     last_error: ErrorRecord | None = None
+    carried: bytes = b""
+    """What an attempt leaves to the next one in place of the body; only plain messages have it."""
+
+    def __repr__(self) -> str:
+        return f"<History attempts={self.attempts} crashes={self.crashes}>"
 
 
 NO_HISTORY = History()
@@ -116,7 +121,9 @@ class Delivery(msgspec.Struct, eq=False):
     clock: Clock
     history: History = NO_HISTORY
     alone: bool = False
-    """Handed out alone, because a worker that held it before was lost."""
+    """Handed out alone, because workers that held it before were lost."""
+    suspect: bool = False
+    """Handed out with others though a worker that held it was lost; the next loss makes it run alone."""
     lost: bool = False
     """Another worker may hold it now: it is not renewed any more, and not started."""
     concluded: bool = False
@@ -171,7 +178,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The words a handler gave with its signal, if any."""
     error: ErrorRecord | None = None
     delay_ms: int = 0
-    """For `retried`: how long to wait before the next attempt."""
+    """For `retried` and `released`: how long to wait before the next attempt."""
 
 
 SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED)

@@ -27,12 +27,12 @@ class InvalidDuration(CallboardError, ValueError):
     """Raised when words such as "10s" or "5 minutes" cannot be read as a length of time."""
 
 
-class InvalidAfter(CallboardError, ValueError):
-    """Raised when `after` is not a moment later than now and at most one year ahead."""
-
-
 class PublishError(CallboardError):
     """Raised when an event cannot be accepted; nothing of it was stored."""
+
+
+class InvalidAfter(PublishError, ValueError):
+    """Raised when `after` is not a moment later than now and at most one year ahead."""
 
 
 class InvalidEvent(PublishError, TypeError):
@@ -61,6 +61,10 @@ class AmbiguousCommand(PublishError):
 
 class PayloadConflict(PublishError):
     """Raised when a dedup key that is known already comes again with another body."""
+
+
+class TooMuchPublished(PublishError, ValueError):
+    """Raised when one attempt publishes more than can go out with its success; says how to divide it."""
 
 
 class ManyRefused(PublishError):
@@ -101,11 +105,31 @@ class MailboxRefused(MailboxError):
 
 
 class StaleRoutes(MailboxError):
-    """Raised by a mailbox when a publisher's routes are older than the mailbox's; load them and try again."""
+    """Raised by a mailbox when a publisher's routes are older than the mailbox's; load them and try again.
+
+    `sent_before` says that an earlier try of the same call was not answered, so that it may have been
+    accepted by the routes as they were.
+    """
+
+    def __init__(self, what: str, *, sent_before: bool = False) -> None:
+        self.sent_before = sent_before
+        super().__init__(what)
 
 
 class UnsuitableServer(MailboxError):
     """Raised when a server is too old, or set up so that it would lose deliveries."""
+
+
+class StoreError(CallboardError):
+    """The base of the errors that a dedup store raises; the handler does not run without its answer."""
+
+
+class StoreUnavailable(StoreError):
+    """Raised when a dedup store cannot be reached or does not answer in time; try again later."""
+
+
+class StoreRefused(StoreError):
+    """Raised when a dedup store answers but will not do it (out of memory, read-only, not permitted)."""
 
 
 class EmbeddedServerError(MailboxUnavailable):

@@ -1,5 +1,6 @@
 """What can be said: `Event`, the class keywords that declare a contract, and the keys an event carries."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast, dataclass_transform
 
@@ -173,15 +174,20 @@ def key_from(event: Event, fields: tuple[str, ...]) -> str | None:
     """
     if not fields:
         return None
-    if len(fields) == 1:
-        key = _key_part(event, fields[0])
-    else:
-        parts = [_key_part(event, field) for field in fields]
-        key = ":".join([part.replace("%", "%25").replace(":", "%3A") for part in parts])
+    return joined_key(contract_of(event).name, fields, [_key_part(event, field) for field in fields])
+
+
+def joined_key(contract: str, fields: Sequence[str], parts: Sequence[str]) -> str:
+    """The key that the texts of some fields make; raises `InvalidKey`."""
+    key = parts[0] if len(parts) == 1 else ":".join([_escaped(part) for part in parts])
     try:
         return check_key(key)
     except InvalidKey as error:
-        raise InvalidKey(f"{contract_of(event).name}, key from {', '.join(fields)}: {error}") from None
+        raise InvalidKey(f"{contract}, key from {', '.join(fields)}: {error}") from None
+
+
+def _escaped(part: str) -> str:
+    return part.replace("%", "%25").replace(":", "%3A")
 
 
 def _key_part(event: Event, field: str) -> str:

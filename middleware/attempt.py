@@ -1,13 +1,18 @@
 """One start of a handler for a delivery: what the layers of the stack see and hand on."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..messages.delivery import Delivery, ErrorRecord, History
 from ..messages.envelope import Envelope
 from ..messages.event import Event
+from .discard import Discard
 from .retry import Retry
+
+if TYPE_CHECKING:
+    from .deadline import Deadline
+    from .dedup.option import Dedup
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -15,28 +20,65 @@ class Policy(msgspec.Struct, frozen=True):
 
     actor: str
     contracts: dict[str, int]
-    """The dedup window in milliseconds, by the names of the contracts it subscribes to."""
-    retry: Retry
+    """The dedup window in milliseconds, by the names of the contracts it takes; none for a plain actor."""
+    retry: Retry | None = None
+    """None leaves a plain actor's retries to dramatiq."""
+    timeout: float | None = None
+    """Seconds an attempt may take; None for no limit of ours."""
+    longest_timeout: float = 60.0
+    """Seconds that no attempt may ask for more than."""
+    discard: tuple[Discard, ...] = ()
+    """What is not handled, the first that applies having the say."""
+    dedup: "Dedup | None" = None
+    """A store of its own to claim each delivery in; None leaves it to the mailbox."""
 
 
 class Attempt:
     """One start of a handler for a delivery."""
 
-    __slots__ = ("delivery", "envelope", "event", "exception", "policy", "published", "started")
+    __slots__ = (
+        "arguments",
+        "deadline",
+        "delivery",
+        "envelope",
+        "event",
+        "exception",
+        "is_stuck",
+        "policy",
+        "published",
+        "result",
+        "started",
+        "timeout",
+    )
 
     envelope: Envelope
     """Set by the decode layer."""
     event: Event
     """Set by the decode layer."""
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    """What a plain actor is called with; events' actors have none."""
+    result: object
+    """What a plain actor returned."""
 
     def __init__(self, delivery: Delivery, policy: Policy) -> None:
         self.delivery = delivery
         self.policy = policy
+        self.timeout = policy.timeout
+        """Seconds this attempt may take."""
+        self.deadline: Deadline | None = None
+        """Set when the handler starts, if it has a timeout."""
         self.exception: BaseException | None = None
         self.published: list[Any] | None = None
         """What the handler published, to go out with its success."""
         self.started = False
         """Whether the handler was called; what never reached it is no attempt of it."""
+        self.is_stuck = False
+        """Whether the handler went on after it was interrupted."""
+
+    def age_ms(self, *, include_delay: bool = False) -> int:
+        """How long ago the event was due, or with its delay accepted, by the server's clock."""
+        delivery = self.delivery
+        return delivery.clock.now() - (delivery.accepted_at if include_delay else delivery.due_at)
 
     def history(self, error: ErrorRecord | None) -> History:
         """What to remember when this attempt is charged."""

@@ -1,4 +1,7 @@
-"""The layer that makes an event of a delivery's bytes; what cannot be read is dead, with its bytes kept."""
+"""The layer that makes an event of a delivery's bytes; what cannot be read is dead, with its bytes kept.
+
+A contract that is not known here may be known to a newer worker: its event waits for one.
+"""
 
 from collections.abc import Generator
 
@@ -7,6 +10,7 @@ from ..messages.codec import decode_envelope
 from ..messages.delivery import Outcome, OutcomeKind, Reason
 from ..messages.errors import UnknownContract, UnreadableBody
 from .attempt import Attempt
+from .unknown import unknown
 
 
 class Decode:
@@ -24,7 +28,7 @@ class Decode:
             attempt.envelope = envelope
             attempt.event = self._catalog.read(envelope)
         except UnknownContract as error:
-            return Outcome(OutcomeKind.DEAD, Reason.UNKNOWN_CONTRACT, str(error))
+            return unknown(attempt.delivery, Reason.UNKNOWN_CONTRACT, str(error))
         except UnreadableBody as error:
             return Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
         return (yield)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+import dramatiq
 import msgspec
 import structlog
 
@@ -53,12 +54,15 @@ class Retry(msgspec.Struct, frozen=True):
         jitter: float = 0.5,
         max_attempts: int | None = None,
         give_up_after: Length | None = "14d",
-        on: Exceptions = Exception,
+        on: Exceptions = BaseException,
         never_on: Exceptions = (),
     ) -> Self:
         """Wait longer after each failure, up to `cap`."""
         if not (1 <= factor < math.inf and 0 <= jitter <= 1):
             raise ValueError("factor must be a number from 1, and jitter between 0 and 1")
+        for name, given in (("on", on), ("never_on", never_on)):
+            if not _are_exceptions(given):
+                raise TypeError(f"{name} takes an exception type or a tuple of them, but is {given!r}")
         if max_attempts is not None and max_attempts < 1:
             raise ValueError("max_attempts counts all starts, so it is at least 1; Retry.never() tries once")
         return cls(
@@ -79,7 +83,7 @@ class Retry(msgspec.Struct, frozen=True):
         *,
         max_attempts: int | None = None,
         give_up_after: Length | None = "14d",
-        on: Exceptions = Exception,
+        on: Exceptions = BaseException,
         never_on: Exceptions = (),
     ) -> Self:
         """Wait the same time after each failure."""
@@ -129,6 +133,11 @@ class Retry(msgspec.Struct, frozen=True):
         return max(1, round(wait * (1 - self.jitter * chance())))
 
 
+def _are_exceptions(given: object) -> bool:
+    types = given if isinstance(given, tuple) else (given,)
+    return all(isinstance(each, type) and issubclass(each, BaseException) for each in types)
+
+
 DEFAULT_RETRY = Retry.exponential()
 
 
@@ -137,13 +146,14 @@ def retry(attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
     return decided(attempt, (yield))
 
 
-def decided(attempt: "Attempt", outcome: Outcome) -> Outcome:
-    """The outcome of a failed attempt by its actor's policy; any other outcome as it is."""
-    if outcome.kind is not OutcomeKind.RETRIED or attempt.exception is None:
+def decided(attempt: "Attempt", outcome: Outcome, policy: Retry | None = None) -> Outcome:
+    """The outcome of a failed attempt by a policy, its actor's if None; any other outcome as it is."""
+    policy = attempt.policy.retry if policy is None else policy
+    if outcome.kind is not OutcomeKind.RETRIED or attempt.exception is None or policy is None:
         return outcome
     delivery = attempt.delivery
     now = delivery.clock.now()
-    decision = attempt.policy.retry.decide(
+    decision = policy.decide(
         attempt=delivery.attempt,
         age_ms=now - delivery.due_at,
         error=attempt.exception,
@@ -156,6 +166,8 @@ def decided(attempt: "Attempt", outcome: Outcome) -> Outcome:
 
 
 def _asked_ms(error: BaseException, now: int) -> int | None:
+    if isinstance(error, dramatiq.Retry):
+        return error.delay
     if not isinstance(error, RetryLater):
         return None
     try:

@@ -6,6 +6,8 @@ They are signals and no errors: nothing has gone wrong, the handler has decided.
 
 from datetime import datetime, timedelta
 
+from dramatiq.middleware import TimeLimitExceeded
+
 
 class Signal(Exception):
     """The base of the signals; `detail` is kept in the record."""
@@ -32,3 +34,15 @@ class DiscardEvent(Signal):
 
 class RejectEvent(Signal):
     """Dead-letter the delivery now, without another attempt."""
+
+
+class TimeIsUp(TimeLimitExceeded):
+    """Raised inside a `def` handler that has run into its timeout; an `async def` one is cancelled.
+
+    It derives from `BaseException`, so that `except Exception` in a handler does not hold it up.
+    The attempt fails with `HandlerTimeout`.
+    """
+
+
+class HandlerTimeout(TimeoutError):
+    """What an attempt fails with whose handler ran into its timeout, as `on=` and `never_on=` see it."""

@@ -1,140 +1,147 @@
-"""The layers around every handler, in order, and the two drivers that run them.
+"""The layers around every handler, in order, and the dramatiq middleware that puts them there."""
 
-A layer is a generator: what stands before its `yield` runs before the handler, what stands after it
-sees what the attempt came to, and a layer that returns without yielding answers by itself.
-"""
-
-import asyncio
-from collections.abc import Callable, Generator, Sequence
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
+from dramatiq.broker import MessageProxy
 
 from ..messages.catalog import Catalog
-from ..messages.delivery import LONGEST_ERROR, SUCCEEDED, Outcome, OutcomeKind, Reason, error_record
-from .attempt import Attempt, Policy
+from ..messages.errors import ConfigurationError
+from .attempt import Policy
+from .deadline import Watch
 from .decode import Decode
-from .retry import retry
-from .signals import DiscardEvent, RejectEvent, Signal
+from .dedup.layer import Deduplicate, wants_store
+from .dedup.option import Dedup
+from .discard import Discard, discard
+from .guarded import Guarded, Handler
+from .layer import Layer, Place
+from .log import log
+from .options import Length, Options
+from .plain import PlainActor, plain_handler
+from .plain_options import take_options
+from .retry import Retry, retry
+from .timeout import LONGEST_TIMEOUT
 
-Layer = Callable[[Attempt], Generator[None, Outcome, Outcome]]
-"""Makes the generator that guards one attempt."""
+CLOSES_WITHIN = 5.0
+"""Seconds a stopping worker tries to write the ends of attempts that a dedup store has not taken yet."""
 
 
-def default_layers(catalog: Catalog) -> tuple[Layer, ...]:
-    """The order of the layers, the outermost first."""
+def default_order(catalog: Catalog) -> tuple[Place, ...]:
+    """The order of the layers, the outermost first; the timeout is no layer but how the handler is called."""
     return (
-        Decode(catalog),  # before all that asks what the event says
-        retry,  # around whatever may fail
+        Place("log", log),  # sees what all the others made of it
+        Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
+        Place("discard", discard, _discards),  # before a claim that would then have to be let go
+        Place("dedup", Deduplicate(), wants_store),  # around the decision by which a claim is kept or let go
+        Place("retry", retry, _retries),  # around whatever may fail
     )
 
 
-class Handler:
-    """A user's function, as an actor of Callboard holds it until the stack is put around it.
-
-    `invoke` calls the function with what it wants of an attempt; for an `async def` it returns the
-    coroutine.
-    """
-
-    def __init__(self, invoke: Callable[[Attempt], Any], policy: Policy, *, is_async: bool) -> None:
-        self.invoke = invoke
-        self.policy = policy
-        self.is_async = is_async
+def _has_contracts(policy: Policy) -> bool:
+    return bool(policy.contracts)
 
 
-class Guarded:
-    """A handler with the stack around it: runs one attempt and says what it came to."""
-
-    def __init__(self, handler: Handler, layers: Sequence[Layer]) -> None:
-        self.handler = handler
-        self.is_async = handler.is_async
-        self.policy = handler.policy
-        self._invoke = handler.invoke
-        self._layers = tuple(layers)
-
-    def perform(self, attempt: Attempt) -> Outcome:
-        """Run a `def` handler."""
-        entered: list[Generator[None, Outcome, Outcome]] = []
-        outcome = self._enter(attempt, entered)
-        if outcome is None:
-            attempt.started = True
-            try:
-                self._invoke(attempt)
-                outcome = SUCCEEDED
-            except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
-                outcome = failure(attempt, error)
-        return _leave(entered, outcome) if entered else outcome
-
-    async def aperform(self, attempt: Attempt) -> Outcome:
-        """Run an `async def` handler."""
-        entered: list[Generator[None, Outcome, Outcome]] = []
-        outcome = self._enter(attempt, entered)
-        if outcome is None:
-            attempt.started = True
-            try:
-                await self._invoke(attempt)
-                outcome = SUCCEEDED
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                    raise  # the worker stops: that is not the handler's outcome
-                outcome = failure(attempt, error)
-        return _leave(entered, outcome) if entered else outcome
-
-    def _enter(self, attempt: Attempt, entered: list[Generator[None, Outcome, Outcome]]) -> Outcome | None:
-        """Run the layers up to the handler; an outcome if one of them answered by itself."""
-        for layer in self._layers:
-            generator = layer(attempt)
-            try:
-                next(generator)
-            except StopIteration as answer:
-                outcome: Outcome = answer.value
-                return outcome
-            entered.append(generator)
-        return None
+def _discards(policy: Policy) -> bool:
+    return bool(policy.discard)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _leave(entered: list[Generator[None, Outcome, Outcome]], outcome: Outcome) -> Outcome:
-    for generator in reversed(entered):
-        try:
-            generator.send(outcome)
-        except StopIteration as answer:
-            outcome = answer.value
-        else:
-            generator.close()
-            raise RuntimeError(f"the layer {generator!r} yields twice: a layer yields once")
-    return outcome
-
-
-def failure(attempt: Attempt, error: BaseException) -> Outcome:
-    """What an exception of the handler means, before the retry layer has decided."""
-    if isinstance(error, DiscardEvent):
-        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, _words(error))
-    if isinstance(error, RejectEvent):
-        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, _words(error))
-    attempt.exception = error
-    return Outcome(OutcomeKind.RETRIED, error=error_record(error, attempt.delivery.clock.now()))
-
-
-def _words(signal: Signal) -> str:
-    return str(signal.detail).encode("utf-8", "replace").decode()[:LONGEST_ERROR]
+def _retries(policy: Policy) -> bool:
+    return policy.retry is not None
 
 
 class Stack(dramatiq.Middleware):
-    """Puts the layers around every handler that is declared."""
+    """Puts the layers around every handler that is declared.
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.layers = tuple(layers)
+    Of plain dramatiq actors, on any broker, it guards those that say at least one of its options, in
+    `@dramatiq.actor(timeout=, retry=, discard=, dedup=)` or here for all of them.
 
-    def after_declare_actor(self, broker: dramatiq.Broker, actor: dramatiq.Actor[..., Any]) -> None:
-        """Replace the actor's function by the guarded one."""
-        del broker
+    Parameters:
+        order: the layers; `default_order` if None.
+        timeout, retry, discard, dedup: for plain actors that say nothing else; None leaves it to dramatiq.
+        longest_timeout: what no actor may exceed, in seconds.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[Place] | None = None,
+        *,
+        timeout: Length | None = None,
+        retry: Retry | None = None,
+        discard: Discard | Sequence[Discard] | None = None,
+        dedup: Dedup | None = None,
+        longest_timeout: float = LONGEST_TIMEOUT,
+    ) -> None:
+        self.order = default_order(Catalog()) if order is None else tuple(order)
+        self.options = Options(timeout=timeout, retry=retry, discard=discard, dedup=dedup)
+        self.longest_timeout = longest_timeout
+        self.watch = Watch()
+        self._has_guarded = False
+        self._current = _Current()
+
+    @property
+    def actor_options(self) -> set[str]:
+        """What `@dramatiq.actor` takes beside dramatiq's own options."""
+        return set(Options.__struct_fields__)
+
+    def add(self, layer: Layer, *, before: str | None = None, after: str | None = None) -> None:
+        """Put a layer of your own before or after one of the order; the outermost if neither is said.
+
+        Raises `ConfigurationError` for a place there is not, and when actors were declared already.
+        """
+        if self._has_guarded:
+            raise ConfigurationError("a layer stands around all actors: add it before the first is declared")
+        place = Place(getattr(layer, "__name__", "layer"), layer)
+        names = [known.name for known in self.order]
+        wanted = after if before is None else before
+        if wanted is not None and wanted not in names:
+            raise ConfigurationError(f"there is no layer {wanted!r}: choose of {', '.join(names)}")
+        position = 0 if wanted is None else names.index(wanted) + (before is None)
+        self.order = (*self.order[:position], place, *self.order[position:])
+
+    def layers_for(self, policy: Policy) -> list[Layer]:
+        """The layers that stand around an actor with such a policy."""
+        return [place.layer for place in self.order if place.wanted_by(policy)]
+
+    def before_declare_actor(self, broker: dramatiq.Broker, actor: dramatiq.Actor[..., Any]) -> None:
+        """Replace the actor's function by the guarded one; raises `InvalidOptions`.
+
+        Before, not after: dramatiq swallows what goes wrong after, and the actor would run unguarded.
+        """
         fn: object = actor.fn
         if isinstance(fn, Handler):
-            actor.fn = Guarded(fn, self.layers)  # type: ignore[assignment]  # run by Callboard's drain, not called
+            actor.fn = self._guarded(fn)  # type: ignore[assignment]  # run by Callboard's drain, not called
+            return
+        policy = take_options(actor, self.options, self.longest_timeout)
+        if policy is None:
+            return
+        guarded = self._guarded(plain_handler(actor.fn, policy))
+        actor.fn = PlainActor(actor.fn, guarded, broker, self._current.take)
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Let the layers write what they could not write yet."""
+        del broker, worker
+        for place in self.order:
+            if isinstance(place.layer, Deduplicate):
+                place.layer.close(CLOSES_WITHIN)
+
+    def before_process_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
+        """Remember what this thread was handed, for the actor that will be called with it."""
+        del broker
+        self._current.message = message
+
+    def _guarded(self, handler: Handler) -> Guarded:
+        self._has_guarded = True
+        return Guarded(handler, self.layers_for(handler.policy), self.watch)
+
+
+class _Current(threading.local):
+    """The message that a thread was handed last."""
+
+    message: MessageProxy | None = None
+
+    def take(self) -> MessageProxy | None:
+        """The message, once: what an actor calls by itself is a plain call."""
+        message, self.message = self.message, None
+        return message

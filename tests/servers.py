@@ -49,10 +49,10 @@ class Server:
         """End it as a crash would; does nothing when it has ended."""
         self._end(signal.SIGKILL)
 
-    def restart(self) -> None:
-        """Start it again on the data it has; stops it first if it runs."""
+    def restart(self, *options: str) -> None:
+        """Start it again on the data it has, this once with further options; stops it first if it runs."""
         self.stop()
-        self._process = self._start()
+        self._process = self._start(*options)
 
     def pause(self) -> None:
         """Keep it from answering, though connections to it can be made."""
@@ -62,9 +62,9 @@ class Server:
         """Let it answer again."""
         self._process.send_signal(signal.SIGCONT)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self, *options: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
-            self._command,
+            [*self._command, *options],
             # Some builds of the server do not start in a locale that the machine has not got.
             env=os.environ | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,

@@ -20,6 +20,9 @@ from callboard.actors.mailbox import keys
 from callboard.actors.settings import DEFAULTS, load_settings
 from callboard.cli.exits import MEANINGS
 from callboard.cli.program import COMMANDS, run
+from callboard.messages.timing import duration_ms
+from callboard.middleware.options import DEFAULTS as POLICIES
+from callboard.middleware.timeout import LONGEST_TIMEOUT
 from tests.documents import (
     NAMES,
     ROOT,
@@ -224,14 +227,17 @@ def test_the_readme_tells_every_setting_and_its_default() -> None:
     defaults = {name: DEFAULTS.get(name) or parameters[name].default for name in told}
     known = {name: str(value) for name, value in defaults.items() if isinstance(value, str | int)}
     assert {name: told[name] for name in known} == known
-    assert len(known) == 6
-    assert defaults["retry"] == Retry.exponential()
+    assert len(known) == 7
+    assert POLICIES.retry == Retry.exponential()
+    assert POLICIES.timeout == duration_ms(told["timeout"]) / 1000
+    assert duration_ms(told["longest_timeout"]) / 1000 == LONGEST_TIMEOUT
 
 
 def test_the_architecture_tells_every_key_of_the_server() -> None:
     rows = rows_under("docs/architecture.md", "key")
     told = [row[0].replace("`", "").partition(" + ")[0] for row in rows]
-    parts = [*keys.OF_WORKSPACE.values(), *keys.OF_QUEUE.values(), *keys.OF_OTHERS.values()]
+    tables = (keys.OF_WORKSPACE, keys.OF_QUEUE, keys.OF_LANE, keys.OF_OTHERS)
+    parts = [part for table in tables for part in table.values()]
     assert sorted(told) == sorted(parts)
 
 

@@ -20,7 +20,7 @@ import callboard
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "callboard"
 FLOORS = ("messages", "middleware", "actors")
-FRONT = ("__init__.py", "__main__.py", "py.typed", "cli", "demo")
+FRONT = ("__init__.py", "public.py", "__main__.py", "py.typed", "cli", "demo", "testing")
 """What of src/callboard belongs to the package, besides the links to the floors."""
 
 PUBLIC = [
@@ -29,14 +29,22 @@ PUBLIC = [
     "CallboardError",
     "Command",
     "Context",
+    "Dedup",
+    "DedupStore",
     "DeliveryReceipt",
+    "Discard",
     "DiscardEvent",
     "Event",
+    "HandlerTimeout",
+    "MemoryDedupStore",
     "MemoryMailbox",
     "Receipt",
+    "RedisDedupStore",
     "RejectEvent",
     "Retry",
     "RetryLater",
+    "Stack",
+    "TimeIsUp",
 ]
 
 LOOK = """
@@ -143,6 +151,16 @@ def test_the_public_names_are_these_and_sorted() -> None:
     assert all(hasattr(callboard, name) for name in PUBLIC)
 
 
+def test_the_root_loads_its_names_when_one_is_asked_for() -> None:
+    told = python(
+        "-c", "import sys, callboard, callboard.cli.program; print('dramatiq' in sys.modules)", cwd=ROOT
+    )
+    assert (told.stdout, told.stderr) == ("False\n", "")
+    assert set(PUBLIC) <= set(dir(callboard))
+    with pytest.raises(AttributeError, match="NoSuchName"):
+        _ = getattr(callboard, "NoSuchName")  # noqa: B009 - the checkers know that it is not there
+
+
 @pytest.mark.parametrize("module", [*FLOORS, "messages.event"])
 def test_a_bare_import_of_a_floor_fails_at_once_instead_of_making_second_copies(module: str) -> None:
     done = python("-c", f"import {module}", cwd=ROOT)
@@ -210,10 +228,11 @@ def names_in(wheel: Path) -> Sequence[str]:
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     shipped = {name.removeprefix("callboard/") for name in names_in(wheel) if ".dist-info/" not in name}
     expected = {path.as_posix() for path in package_files()}
-    assert shipped == expected
+    assert shipped == expected | {"pytest_callboard.py"}
     assert "py.typed" in shipped
     assert any(name.endswith(".lua") for name in shipped)
-    assert not [name for name in shipped if "test" in name or name.startswith(("src/", "examples/"))]
+    assert not [name for name in shipped if name.startswith(("src/", "tests/", "examples/"))]
+    assert not [name for name in shipped if Path(name).name.startswith(("test_", "conftest"))]
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

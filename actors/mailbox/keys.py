@@ -10,24 +10,37 @@ OF_WORKSPACE = {
     "FENCES": "fences",  # hash: delivery id -> the token of its lease, or `r` and the token it came back with
     "HISTORY": "history",  # hash: delivery id -> JSON of its earlier attempts, if there were any
     "FENCE": "fence",  # counter: the last fence handed out
-    "QUEUES": "queues",  # set: names of all queues ever published to
+    "QUEUES": "queues",  # set: names of all queues ever published to, or limited
     "ROUTES": "routes",  # hash: actor -> JSON of its subscription
     "CONFIRMED": "routes:confirmed",  # sorted set: actor -> when a worker last confirmed its subscription
     "VERSION": "routes:version",  # counter: grows when routes change
+    "FORMER": "former-windows",  # hash: actor -> JSON: dedup window it had before -> until when it matters
     "WORKERS": "workers",  # sorted set: owner -> when it was last heard of
     "UNROUTED": "unrouted",  # hash: contract name -> events that nobody subscribed to
 }
 
 OF_QUEUE = {
     "READY": "ready:",  # list: ids, the next one first
-    "SUSPECTS": "suspects:",  # list: ids taken over from a lost worker, to be run alone
+    "SUSPECTS": "suspects:",  # list: ids taken over from a lost worker
+    "LONE": "lone:",  # list: ids taken over once more, each to be run alone
     "SCHEDULED": "scheduled:",  # sorted set: id -> when it is due
     "LEASED": "leased:",  # sorted set: id -> when its lease ends
     "WAKE": "wake:",  # list: holds one element when an idle worker should look
     "COUNTS": "counts:",  # hash: what the queue ever did
     "HUNTER": "hunter:",  # string: the owner that was told of suspects last
     "ENDED_IN": "ended-in:",  # sorted set: ended id -> when it ended
+    "ORDERED": "ordered:",  # hash: id -> the ordered lane it belongs to
+    "HOLDER": "holder:",  # hash: ordered lane -> the id that others of it wait for
+    "OWNER": "owner:",  # hash: ordered lane -> the worker that fetched its holder last
+    "LIMITS": "limits:",  # hash: actor -> how many may be leased, or `none` until what waited has gone
 }
+
+OF_LANE = {
+    "LANE": "lane:",  # list: ids that wait behind the holder of an ordered lane
+    "HELD": "held:",  # hash: id that has a slot of an actor with a limit -> the worker that fetched it last
+    "LINE": "line:",  # list: ids that wait for a slot of an actor
+}
+"""Then the length of the queue's name, the queue and the lane or actor, with colons between them."""
 
 OF_OTHERS = {
     "ENDED": "ended:",  # hash per ended id: the record of a dead or discarded delivery
@@ -48,6 +61,6 @@ def queue_key(root: str, part: str, queue: str) -> str:
 def lua_names(text: str) -> str:
     """The names that a script uses as Lua locals, made from `KEYS[1]`, the root."""
     used = set(re.findall(r"\b[A-Z_]+\b", text))
-    names = {**OF_WORKSPACE, **OF_QUEUE, **OF_OTHERS}
+    names = {**OF_WORKSPACE, **OF_QUEUE, **OF_LANE, **OF_OTHERS}
     lines = [f"local {name} = ROOT .. '{part}'" for name, part in names.items() if name in used]
     return "\n".join(["local ROOT = KEYS[1]", *lines]) + "\n"

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from ...messages.delivery import Delivery, History, Outcome, OutcomeKind, Reason
+from .infos import MailboxInfo
 
 MAX_CRASHES = 3
 """Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
@@ -34,6 +35,12 @@ class Subscription(msgspec.Struct, frozen=True):
     """The dedup window in milliseconds, by contract name."""
     order: int = 0
     """Position among the actors of its app; fan-out follows it."""
+    concurrency: int | None = None
+    """How many of its deliveries may be leased at once, by all workers together; None for any number."""
+    ordered: bool = False
+    """Publishers give its deliveries lanes; see `Target.lane`."""
+    key: tuple[str, ...] | None = None
+    """The fields that make its dedup key in place of the contract's; none of them for the event's id."""
 
 
 class RouteBook(msgspec.Struct, frozen=True):
@@ -53,6 +60,10 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """The dedup key: with the actor's name the identity of the delivery."""
     window_ms: int
     """How long the completion of an earlier delivery of the same identity makes this one a duplicate."""
+    lane: str = ""
+    """Deliveries of a lane are handed out one at a time in the order in which they became ready: the next one
+    when the one before has succeeded, died or been discarded, and not while it waits for a retry. Empty for
+    none. Lanes belong to a queue; a name is the actor's and an entity's, so that no two actors share one."""
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +86,14 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     """The version of the routes that the targets were found by, where the mailbox shall check it."""
     fresh: bool = False
     """The keys were made for this posting and never sent before, so none can be a duplicate."""
+    sent_before: bool = False
+    """An earlier try was not answered: it may have been accepted, and what it made may have ended."""
+    command: bool = False
+    """Exactly one actor shall have it, for targets that are found later."""
+    entity: str = ""
+    """The key of the entity the event is about, for the lanes of targets that are found later."""
+    said_key: bool = False
+    """The publisher named the key itself, so no actor's dedup option has a say in it."""
 
     def __repr__(self) -> str:
         return f"<Posting {self.event} key={self.key} targets={len(self.targets)}>"
@@ -92,6 +111,21 @@ class Verdict(StrEnum):
     """Another target of the posting is in conflict: nothing of it was stored."""
 
 
+class Suspects(msgspec.Struct, frozen=True):
+    """What a worker wants to do about suspects: deliveries whose worker was lost while it held them."""
+
+    together: int | None = None
+    """How many that were lost once it takes together and beside others; None if each shall run alone. Lost in
+    such company, they are charged nothing, and from then on each runs alone."""
+    hunts: bool = True
+    """Whether it wants to be told of those that must run alone."""
+    charged: bool = True
+    """Whether what it fetches `alone` will be so; lost beside others, it is charged nothing."""
+
+
+EACH_ALONE = Suspects()
+
+
 class Fetched(msgspec.Struct):
     """What a fetch handed out, and what the mailbox says of the rest."""
 
@@ -102,6 +136,8 @@ class Fetched(msgspec.Struct):
     """Deliveries that were taken over and wait to run alone; told to one worker at a time."""
     next_in_ms: int | None = None
     """Until the next schedule or lease of the queue runs out; None if there is none."""
+    together: int = 0
+    """Suspects left for a worker that takes them together and has room for more."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -137,50 +173,6 @@ class EndedRecord(msgspec.Struct, frozen=True):
         return f"<EndedRecord {self.kind} {self.reason} queue={self.queue} attempts={self.history.attempts}>"
 
 
-class QueueInfo(msgspec.Struct, frozen=True):
-    """The state of one queue: what it holds now, and what it ever did."""
-
-    queue: str
-    ready: int = 0
-    leased: int = 0
-    scheduled: int = 0
-    suspects: int = 0
-    accepted: int = 0
-    succeeded: int = 0
-    dead: int = 0
-    discarded: int = 0
-    duplicates: int = 0
-    """Publishes answered with `duplicate`."""
-    retried: int = 0
-    released: int = 0
-    takeovers: int = 0
-    fenced: int = 0
-    """Settlements refused because the lease had been taken over."""
-
-
-class WorkerInfo(msgspec.Struct, frozen=True):
-    """One worker process that was heard of lately."""
-
-    owner: str
-    seen_at: int
-    """Epoch milliseconds."""
-
-
-class MailboxInfo(msgspec.Struct, frozen=True):
-    """The state of a workspace at one moment."""
-
-    workspace: str
-    server: str
-    """The server's name and version, or "memory"."""
-    at: int
-    """Epoch milliseconds."""
-    queues: tuple[QueueInfo, ...] = ()
-    """Sorted by name."""
-    workers: tuple[WorkerInfo, ...] = ()
-    unrouted: dict[str, int] = {}
-    """Events published that nobody subscribed to, by contract name."""
-
-
 class Mailbox(Protocol):
     """Where deliveries wait, are leased, scheduled, settled and remembered.
 
@@ -192,15 +184,27 @@ class Mailbox(Protocol):
         """Store every posting for all its targets or for none; a verdict for each target, in order.
 
         Postings do not depend on each other. Raises `StaleRoutes`, having stored nothing, when
-        `routes_version` is given and is not the version of the mailbox's routes.
+        `routes_version` is given and is not the version of the mailbox's routes. It tells whether
+        the call was tried before, without an answer; the postings are then to be marked `sent_before`.
         """
         ...
 
-    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+    def fetch(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        owner: str,
+        lease_ms: int,
+        alone: bool = False,
+        suspects: Suspects = EACH_ALONE,
+    ) -> Fetched:
         """Lease up to `limit` deliveries of a queue to `owner`.
 
         Moves due schedules in and takes expired leases back first. With `alone`, hands out at most
-        one suspect and nothing else; its crash is charged as an attempt.
+        one suspect and nothing else; its crash is charged as an attempt. Suspects that may run together
+        go before what is ready, in a fetch of their own. What its lane or its actor's
+        limit does not let through is put aside, uncharged, until it may be handed out.
         """
         ...
 
@@ -208,7 +212,8 @@ class Mailbox(Protocol):
         """Make outcomes durable, each if its fence still holds; False where the lease was taken over.
 
         `duplicate` completes like `succeeded`; `released` gives a delivery back to the head of its
-        queue without charging an attempt. Settling the same again answers True and changes nothing.
+        queue, or lets it wait for the outcome's delay, without charging an attempt. Settling the same
+        again answers True and changes nothing.
         Raises `StaleRoutes` when postings were routed by another version of the routes than the
         mailbox's: their settlements were not made, the others were.
         """
@@ -219,11 +224,22 @@ class Mailbox(Protocol):
         ...
 
     def wait(self, queue: str, seconds: float) -> bool:
-        """Block until something of the queue may be fetched, or for `seconds`; whether woken."""
+        """Block until something of the queue may be fetched, or for `seconds`; whether woken.
+
+        Whoever has waited, and will neither wait again nor fetch, says so with `wait_no_more`.
+        """
+        ...
+
+    def wait_no_more(self, queue: str) -> None:
+        """Leave wake-ups to others: one that came after the last `wait` may be held for the next."""
         ...
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
-        """Make known what the actors of a worker subscribe to, replacing what they did before."""
+        """Make known what the actors of a worker subscribe to, replacing what they did before.
+
+        A limit counts what is fetched from then on: a lower one takes nothing back, a higher one or none
+        lets in what waits.
+        """
         ...
 
     def routes(self) -> RouteBook:
@@ -243,7 +259,7 @@ class Mailbox(Protocol):
         ...
 
     def purge(self, queue: str) -> int:
-        """Discard all that is ready, suspect or scheduled in a queue (reason `operator`); how many."""
+        """Discard all of a queue that is not leased (reason `operator`); how many."""
         ...
 
     def close(self) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from ...messages.delivery import Clock, Delivery
 from ...messages.errors import MailboxUnavailable, StaleRoutes
+from .infos import MailboxInfo, WorkerInfo
 from .mailbox import (
+    EACH_ALONE,
     EndedRecord,
     Fetched,
-    MailboxInfo,
     Posting,
     RouteBook,
     Settlement,
     Subscription,
+    Suspects,
     Verdict,
-    WorkerInfo,
 )
 from .memory_clock import SystemClock, VirtualClock
 from .memory_deliveries import Deliveries
@@ -56,13 +57,22 @@ class MemoryMailbox:
             self._changed.notify_all()
             return verdicts
 
-    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+    def fetch(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        owner: str,
+        lease_ms: int,
+        alone: bool = False,
+        suspects: Suspects = EACH_ALONE,
+    ) -> Fetched:
         """Lease up to `limit` deliveries of a queue to `owner`, or at most one suspect `alone`."""
         with self._changed:
             now = self._now()
             lease_end = now + lease_ms
             return self._deliveries.fetch(
-                queue, limit, owner=owner, lease_end=lease_end, alone=alone, now=now
+                queue, limit, owner=owner, lease_end=lease_end, alone=alone, wanted=suspects, now=now
             )
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
@@ -100,10 +110,15 @@ class MemoryMailbox:
                 self._changed.wait(left if next_in is None else min(left, next_in / 1000))
             return False
 
+    def wait_no_more(self, queue: str) -> None:
+        """Nothing is held for who waits: a wake-up here is what the queue holds."""
+
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         """Make known what the actors of a worker subscribe to, replacing what they did before."""
         with self._changed:
-            self._routes.register(subscriptions, self._now())
+            for former, new in self._routes.register(subscriptions, self._now()):
+                self._deliveries.limit(former, new)
+            self._changed.notify_all()
 
     def routes(self) -> RouteBook:
         """The subscriptions confirmed within the last 7 days."""
@@ -138,7 +153,7 @@ class MemoryMailbox:
             return self._deliveries.ended(queue, limit, self._now())
 
     def purge(self, queue: str) -> int:
-        """Discard all that is ready, suspect or scheduled in a queue; counted, but no record is kept."""
+        """Discard all of a queue that is not leased; counted, but no record is kept."""
         with self._changed:
             self._now()
             return self._deliveries.purge(queue)

@@ -5,6 +5,7 @@ from collections import Counter
 from msgspec import structs
 
 from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
+from .infos import QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
     MAX_CRASHES,
@@ -12,12 +13,14 @@ from .mailbox import (
     EndedRecord,
     Fetched,
     Posting,
-    QueueInfo,
     Settlement,
+    Subscription,
+    Suspects,
     Target,
     Verdict,
 )
-from .memory_queue import Live, Queue
+from .memory_live import Live
+from .memory_queue import Queue
 from .memory_remembered import Completions, Remembered
 
 
@@ -52,17 +55,21 @@ class Deliveries:
             return [each if each is Verdict.CONFLICT else Verdict.WITHHELD for each in verdicts]
         return [self._store(target, posting, now) for target in posting.targets]
 
-    def fetch(self, name: str, limit: int, *, owner: str, lease_end: int, alone: bool, now: int) -> Fetched:
+    def fetch(
+        self, name: str, limit: int, *, owner: str, lease_end: int, alone: bool, wanted: Suspects, now: int
+    ) -> Fetched:
         """Bring a queue up to date and hand out of it."""
         queue = self.queue(name)
         queue.move_due(now)
-        for live, fence in queue.take_expired(now):
+        expired = queue.take_expired(now)
+        for live, fence in expired:
             self._take_back(live, fence, now)
-        source, limit = (queue.suspects, min(limit, 1)) if alone else (queue.ready, limit)
-        taken = [source.popleft() for _ in range(min(limit, len(source)))]
-        deliveries = [self._hand_out(live, lease_end, alone=alone) for live in taken]
-        suspects = queue.tell_suspects(owner, now, lease_end - now)
-        return Fetched(deliveries, len(queue.ready), suspects, queue.next_in(now))
+        taken = queue.choose(limit, alone=alone, wanted=wanted)
+        deliveries = [self._hand_out(live, owner, lease_end) for live in taken]
+        told = queue.tell_suspects(owner, now, lease_end - now, wanted)
+        left = 0 if wanted.together is None else len(queue.suspects)
+        queue.wake_for(left if expired or any(live.suspect for live in taken) else 0)
+        return Fetched(deliveries, queue.waiting, told, queue.next_in(now), left)
 
     def settle(self, settlement: Settlement, now: int) -> bool:
         """Make an outcome durable if its fence still holds; the same once more is only acknowledged."""
@@ -108,6 +115,12 @@ class Deliveries:
         self.queue(name).tallies["discarded"] += len(purged)
         return len(purged)
 
+    def limit(self, former: Subscription | None, new: Subscription) -> None:
+        """Let an actor's limit be what its subscription says; one in a former queue is lifted."""
+        if former is not None and former.queue != new.queue:
+            self.queue(former.queue).lanes.limit(new.actor, None)
+        self.queue(new.queue).lanes.limit(new.actor, new.concurrency)
+
     def _held(self, delivery: Delivery) -> Live | None:
         live = self._live.get(delivery.id)
         return live if live is not None and live.fence == delivery.fence else None
@@ -127,17 +140,19 @@ class Deliveries:
             return Verdict.DUPLICATE
         due_at = now + posting.delay_ms if posting.delay_ms > 0 else max(now, posting.due_at)
         stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
-        live = Live(_identity(target), target.queue, stored)
+        live = Live(_identity(target), target.queue, stored, target.lane)
         self._live[live.id] = live
         self.queue(live.queue).tallies["accepted"] += 1
         self.queue(live.queue).place(live, due_at, now)
         return Verdict.ACCEPTED
 
-    def _hand_out(self, live: Live, lease_end: int, *, alone: bool) -> Delivery:
+    def _hand_out(self, live: Live, owner: str, lease_end: int) -> Delivery:
         self._last_fence += 1
         fence = self._last_fence
-        self.queue(live.queue).lease(live, fence, until=lease_end, alone=alone)
-        return Delivery(live.id, live.queue, fence, live.stored, self._clock, live.history, alone)
+        self.queue(live.queue).lease(live, fence, owner=owner, until=lease_end)
+        return Delivery(
+            live.id, live.queue, fence, live.stored, self._clock, live.history, live.alone, live.suspect
+        )
 
     def _take_back(self, live: Live, fence: int, now: int) -> None:
         queue = self.queue(live.queue)
@@ -148,17 +163,22 @@ class Deliveries:
         if live.history.crashes >= MAX_CRASHES:
             self._end(live, fence, Outcome(OutcomeKind.DEAD, Reason.POISON), now)
         else:
-            queue.suspects.append(live)
+            queue.suspect(live)
 
     def _conclude(self, live: Live, settlement: Settlement, now: int) -> None:
         queue, outcome = self.queue(live.queue), settlement.outcome
         if outcome.kind is OutcomeKind.RELEASED:
             queue.tallies["released"] += 1
-            queue.give_back(live)
+            if outcome.delay_ms > 0:
+                queue.lanes.leave_slot(live)
+                queue.place(live, now + outcome.delay_ms, now)
+            else:
+                queue.give_back(live)
             return
         live.history = live.history if settlement.history is None else settlement.history
         if outcome.kind is OutcomeKind.RETRIED:
             queue.tallies["retried"] += 1
+            queue.lanes.leave_slot(live)
             queue.place(live, now + outcome.delay_ms, now)
         elif outcome.kind in (OutcomeKind.DEAD, OutcomeKind.DISCARDED):
             self._end(live, settlement.delivery.fence, outcome, now)
@@ -166,7 +186,7 @@ class Deliveries:
             self._complete(live, settlement, now)
 
     def _complete(self, live: Live, settlement: Settlement, now: int) -> None:
-        del self._live[live.id]
+        self._forget(live)
         self.queue(live.queue).tallies["succeeded"] += 1
         self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
         for posting in settlement.postings:
@@ -186,8 +206,12 @@ class Deliveries:
             )
 
     def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
-        del self._live[live.id]
+        self._forget(live)
         self._record(live, str(fence), outcome, now)
+
+    def _forget(self, live: Live) -> None:
+        del self._live[live.id]
+        self.queue(live.queue).leave_lanes(live)
 
     def _record(self, live: Live, suffix: str, outcome: Outcome, now: int) -> None:
         self.queue(live.queue).tallies[outcome.kind.value] += 1

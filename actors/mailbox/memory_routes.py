@@ -16,13 +16,22 @@ class Routes:
         self._subscriptions: dict[str, Subscription] = {}
         self._confirmed_at: dict[str, int] = {}
 
-    def register(self, subscriptions: Sequence[Subscription], now: int) -> None:
-        """Confirm subscriptions; the version grows if one of them is new or says something else."""
-        registered = {subscription.actor: subscription for subscription in subscriptions}
-        if any(self._subscriptions.get(actor) != new for actor, new in registered.items()):
-            self.version += 1
-        self._subscriptions.update(registered)
-        self._confirmed_at.update(dict.fromkeys(registered, now))
+    def register(
+        self, subscriptions: Sequence[Subscription], now: int
+    ) -> list[tuple[Subscription | None, Subscription]]:
+        """Confirm subscriptions; returns what is new or says something else, each with what it said before.
+
+        The version grows if there is any.
+        """
+        changes = []
+        for new in subscriptions:
+            former = self._subscriptions.get(new.actor)
+            if new != former:
+                changes.append((former, new))
+            self._subscriptions[new.actor] = new
+            self._confirmed_at[new.actor] = now
+        self.version += bool(changes)
+        return changes
 
     def book(self, now: int) -> RouteBook:
         """What is confirmed; forgetting what is not any more makes a new version."""

@@ -17,5 +17,5 @@ def open_mailbox(settings: Settings) -> RedisMailbox:
     else:
         server = EmbeddedServer(settings.home)
         mailbox = RedisMailbox(server.open(), settings.workspace, revive=server.open, closing=server.close)
-    ensure_suitable(mailbox.client, logger)
+    ensure_suitable(mailbox.client, logger, is_kept=settings.url is None)
     return mailbox

@@ -15,24 +15,32 @@ from redis.retry import Retry
 from ...messages.delivery import Delivery, History, OutcomeKind, Reason
 from ...messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
 from .connections import Argument, Connections
+from .infos import MOST_LISTED, MailboxInfo, WorkerInfo
 from .keys import OF_OTHERS, queue_key, root_of
 from .mailbox import (
+    EACH_ALONE,
     ENDED_RETENTION_MS,
-    HUNT_MS,
-    MAX_CRASHES,
     EndedRecord,
     Fetched,
-    MailboxInfo,
     Posting,
     RouteBook,
     Settlement,
     Subscription,
+    Suspects,
     Verdict,
-    WorkerInfo,
 )
 from .scripts import Script, named_errors
 from .wakeups import WakeUps
-from .wire import pairs, publish_arguments, read_fetched, read_queue, renew_arguments, settle_arguments
+from .wire import (
+    fetch_arguments,
+    pairs,
+    publish_arguments,
+    read_fetched,
+    read_queue,
+    register_arguments,
+    renew_arguments,
+    settle_arguments,
+)
 
 ROUTE_LASTS_MS = 7 * 24 * 3_600_000
 """A subscription that no worker has confirmed for this long is dropped."""
@@ -89,31 +97,36 @@ class RedisMailbox:
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """See `Mailbox.publish`."""
-        answer = self._insist(
-            "publish", lambda again: publish_arguments(postings, routes_version, again=again)
-        )
+        sent_before = False
+
+        def arguments(again: bool) -> list[Argument]:
+            nonlocal sent_before
+            sent_before = again
+            return publish_arguments(postings, routes_version, again=again)
+
+        answer = self._insist("publish", arguments)
         if answer == -1:
-            raise StaleRoutes("the routes have changed: load them and publish again")
+            raise StaleRoutes("the routes have changed: load them and publish again", sent_before=sent_before)
         return [list(_verdicts(letters)) for letters in answer]
 
-    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
+    def fetch(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        owner: str,
+        lease_ms: int,
+        alone: bool = False,
+        suspects: Suspects = EACH_ALONE,
+    ) -> Fetched:
         """See `Mailbox.fetch`."""
         self._wake_ups.leave(queue_key(self._root, "WAKE", queue))
         asked_at = time.monotonic()
-        answer = self._run(
-            "fetch",
-            [
-                queue,
-                min(limit, MOST_AT_ONCE),
-                owner,
-                lease_ms,
-                int(alone),
-                MAX_CRASHES,
-                ENDED_RETENTION_MS,
-                min(HUNT_MS, lease_ms),
-            ],
+        arguments = fetch_arguments(
+            queue, min(limit, MOST_AT_ONCE), owner, lease_ms, alone=alone, suspects=suspects
         )
-        return read_fetched(answer, queue, asked_at, alone=alone)
+        answer = self._run("fetch", arguments)
+        return read_fetched(answer, queue, asked_at)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """See `Mailbox.settle`."""
@@ -142,15 +155,16 @@ class RedisMailbox:
     def wait(self, queue: str, seconds: float) -> bool:
         """See `Mailbox.wait`."""
         self._check_open()
-        with self._reviving(), named_errors():
+        with self._reviving(), named_errors(self._connections.place):
             return self._wake_ups.wait(queue_key(self._root, "WAKE", queue), seconds)
+
+    def wait_no_more(self, queue: str) -> None:
+        """See `Mailbox.wait_no_more`."""
+        self._wake_ups.leave(queue_key(self._root, "WAKE", queue))
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         """See `Mailbox.register`."""
-        arguments: list[Argument] = [len(subscriptions)]
-        for subscription in subscriptions:
-            arguments += (subscription.actor, msgspec.json.encode(subscription, order="sorted"))
-        self._insist("register", lambda _again: arguments)
+        self._insist("register", lambda _again: register_arguments(subscriptions))
 
     def routes(self) -> RouteBook:
         """See `Mailbox.routes`."""
@@ -164,7 +178,7 @@ class RedisMailbox:
 
     def info(self) -> MailboxInfo:
         """See `Mailbox.info`."""
-        at, unrouted, workers, *queues = self._insist("info", lambda _again: [WORKER_LASTS_MS])
+        at, unrouted, workers, *queues = self._insist("info", lambda _again: [WORKER_LASTS_MS, MOST_LISTED])
         return MailboxInfo(
             workspace=self.workspace,
             server=self._server_name(),
@@ -177,7 +191,7 @@ class RedisMailbox:
     def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
         """See `Mailbox.ended`."""
         self._check_open()
-        with self._reviving(), named_errors():
+        with self._reviving(), named_errors(self._connections.place):
             names = cast(
                 "list[bytes]", self.client.zrevrange(queue_key(self._root, "ENDED_IN", queue), 0, limit - 1)
             )
@@ -203,7 +217,7 @@ class RedisMailbox:
         self._closing()
 
     def _server_name(self) -> str:
-        with named_errors():
+        with named_errors(self._connections.place):
             server = self.client.info("server")
         name = server.get("server_name", "redis")
         return f"{name} {server.get(f'{name}_version', server['redis_version'])}"

@@ -8,6 +8,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from ...messages.errors import UnsuitableServer
+from .connections import place_of
 from .scripts import named_errors
 
 OLDEST_REDIS = (7, 0)
@@ -37,12 +38,13 @@ class WarningLog(Protocol):
         ...
 
 
-def ensure_suitable(client: "redis.Redis", log: WarningLog) -> None:
+def ensure_suitable(client: "redis.Redis", log: WarningLog, *, is_kept: bool = False) -> None:
     """Log each warning about a server once, and raise `UnsuitableServer` when it is to be refused.
 
-    Call it once for a server, not for each connection. Raises what `examine` raises as well.
+    `is_kept` tells that a keeper brings its files onto the disk. Call it once for a server, not for each
+    connection. Raises what `examine` raises as well.
     """
-    findings = examine(client)
+    findings = examine(client, is_kept=is_kept)
     for finding in findings:
         if finding.severity == "warn":
             log.warning("server_not_ideal", what=finding.what, mend=finding.mend)
@@ -51,7 +53,7 @@ def ensure_suitable(client: "redis.Redis", log: WarningLog) -> None:
         raise UnsuitableServer("\n".join(refusals))
 
 
-def examine(client: "redis.Redis") -> list[Finding]:
+def examine(client: "redis.Redis", *, is_kept: bool = False) -> list[Finding]:
     """All findings about a server, in one round trip; empty when it is as it should be.
 
     Raises `MailboxUnavailable` when it cannot be reached, `MailboxRefused` for a wrong password.
@@ -59,13 +61,13 @@ def examine(client: "redis.Redis") -> list[Finding]:
     info, config = _ask(client)
     if info is None:
         return [Finding("warn", "the server cannot be examined", "permit the INFO command to this user")]
-    findings = (_version(info), _role(info), _eviction(info), _persistence(info, config))
+    findings = (_version(info), _role(info), _eviction(info), _persistence(info, config, is_kept=is_kept))
     return [finding for finding in findings if finding is not None]
 
 
 def _ask(client: "redis.Redis") -> tuple[Facts | None, Facts | None]:
     """What INFO and CONFIG GET say; None for what the server does not permit."""
-    with named_errors(), client.pipeline(transaction=False) as pipeline:
+    with named_errors(place_of(client.connection_pool)), client.pipeline(transaction=False) as pipeline:
         pipeline.info()
         pipeline.config_get("appendfsync")
         pipeline.config_get("save")
@@ -117,9 +119,9 @@ def _eviction(info: Facts) -> Finding | None:
     return Finding("warn", f"the server would evict deliveries ({policy}) if a maxmemory were set", mend)
 
 
-def _persistence(info: Facts, config: Facts | None) -> Finding | None:
+def _persistence(info: Facts, config: Facts | None, *, is_kept: bool) -> Finding | None:
     if info.get("aof_enabled"):
-        if config is None or config.get("appendfsync") != "no":
+        if is_kept or config is None or config.get("appendfsync") != "no":
             return None
         return Finding(
             "warn",

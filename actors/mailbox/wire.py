@@ -7,14 +7,27 @@ import msgspec
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
 from .connections import Argument
-from .mailbox import MIN_WINDOW_MS, Fetched, Posting, QueueInfo, Settlement
+from .infos import Holder, LaneInfo, QueueInfo
+from .mailbox import (
+    ENDED_RETENTION_MS,
+    HUNT_MS,
+    MAX_CRASHES,
+    MIN_WINDOW_MS,
+    Fetched,
+    Posting,
+    Settlement,
+    Subscription,
+    Suspects,
+)
 
 _history_decoder = msgspec.json.Decoder(History)
 
 
 def token_of(delivery: Delivery) -> str:
-    """What proves that a delivery is held: its fence, marked if it was handed out alone."""
-    return f"{delivery.fence}!" if delivery.alone else str(delivery.fence)
+    """What proves that a delivery is held: its fence, marked if it was handed out as a suspect."""
+    if delivery.alone:
+        return f"{delivery.fence}!"
+    return f"{delivery.fence}?" if delivery.suspect else str(delivery.fence)
 
 
 def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -> None:
@@ -25,11 +38,12 @@ def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -
         posting.body,
         posting.delay_ms,
         posting.due_at,
-        2 if again else int(posting.fresh),
+        2 if again or posting.sent_before else int(posting.fresh),
         len(posting.targets),
     )
     for target in posting.targets:
-        out += (target.queue, f"{target.actor}:{target.key}", max(target.window_ms, MIN_WINDOW_MS))
+        window_ms = max(target.window_ms, MIN_WINDOW_MS)
+        out += (target.queue, f"{target.actor}:{target.key}", window_ms, target.lane)
 
 
 def publish_arguments(
@@ -113,11 +127,22 @@ def renew_arguments(groups: Iterable[tuple[str, Sequence[Delivery]]], lease_ms: 
     return [lease_ms, count, *body]
 
 
-def read_fetched(answer: list[Any], queue: str, monotonic: float, *, alone: bool) -> Fetched:
+def fetch_arguments(
+    queue: str, limit: int, owner: str, lease_ms: int, *, alone: bool, suspects: Suspects
+) -> list[Argument]:
+    """The arguments of the fetch script."""
+    how = ("alone" if suspects.charged else "beside") if alone else ""
+    together = -1 if suspects.together is None else suspects.together
+    hunt_ms = min(HUNT_MS, lease_ms) if suspects.hunts else 0
+    return [queue, limit, owner, lease_ms, how, together, MAX_CRASHES, ENDED_RETENTION_MS, hunt_ms]
+
+
+def read_fetched(answer: list[Any], queue: str, monotonic: float) -> Fetched:
     """The answer of the fetch script; `monotonic` is this machine's clock before it was asked."""
-    read_at, fence, waiting, suspects, next_in = answer[:5]
+    read_at, fence, waiting, suspects, next_in, together, mark = answer[:7]
     clock = ServerClock(read_at, monotonic)
-    entries = iter(answer[5:])
+    alone, suspect = mark == b"!", mark == b"?"
+    entries = iter(answer[7:])
     deliveries = [
         Delivery(
             identity.decode(),
@@ -127,10 +152,11 @@ def read_fetched(answer: list[Any], queue: str, monotonic: float, *, alone: bool
             clock,
             _history_decoder.decode(history) if history else NO_HISTORY,
             alone,
+            suspect,
         )
         for identity, stored, history in zip(entries, entries, entries, strict=True)
     ]
-    return Fetched(deliveries, waiting, suspects, None if next_in < 0 else next_in)
+    return Fetched(deliveries, waiting, suspects, None if next_in < 0 else next_in, together)
 
 
 def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
@@ -141,7 +167,23 @@ def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
 
 def read_queue(answer: list[Any]) -> QueueInfo:
     """One queue of the info script's answer."""
-    name, ready, leased, scheduled, suspects, counts = answer
+    name, ready, leased, scheduled, suspects, counts, lanes = answer
     known = set(QueueInfo.__struct_fields__)
     did = {field: int(value) for field, value in pairs(counts) if field in known}
-    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, **did)
+    listed = tuple(_read_lane(lane) for lane in lanes)
+    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, lanes=listed, **did)
+
+
+def _read_lane(answer: list[Any]) -> LaneInfo:
+    lane, ordered, limit, waiting, held, holders = answer
+    names = tuple(Holder(identity.decode(), owner.decode()) for identity, owner in holders)
+    return LaneInfo(lane.decode(), ordered == 1, None if limit < 0 else limit, waiting, held, names)
+
+
+def register_arguments(subscriptions: Sequence[Subscription]) -> list[Argument]:
+    """The arguments of the register script."""
+    out: list[Argument] = [MIN_WINDOW_MS, len(subscriptions)]
+    for each in subscriptions:
+        limit = "" if each.concurrency is None else each.concurrency
+        out += (each.actor, each.queue, limit, msgspec.json.encode(each, order="sorted"))
+    return out

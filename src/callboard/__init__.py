@@ -1,27 +1,17 @@
 """Callboard delivers typed events to actors: nothing accepted is lost, nothing fails unseen."""
 
-from .actors.app import Callboard
-from .actors.broker import CallboardBroker
-from .actors.context import Context
-from .actors.mailbox.memory import MemoryMailbox
-from .actors.publisher import DeliveryReceipt, Receipt
-from .messages.errors import CallboardError
-from .messages.event import Command, Event
-from .middleware.retry import Retry
-from .middleware.signals import DiscardEvent, RejectEvent, RetryLater
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Callboard",
-    "CallboardBroker",
-    "CallboardError",
-    "Command",
-    "Context",
-    "DeliveryReceipt",
-    "DiscardEvent",
-    "Event",
-    "MemoryMailbox",
-    "Receipt",
-    "RejectEvent",
-    "Retry",
-    "RetryLater",
-]
+if TYPE_CHECKING:
+    from .public import *  # noqa: F403 - its __all__ says what, which is checked there
+    from .public import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load the public names when one is asked for: to show the command line's help needs none of them."""
+        return getattr(import_module(".public", __name__), name)
+
+    def __dir__() -> list[str]:
+        """What there is, for who explores it."""
+        return [*globals(), *__getattr__("__all__")]

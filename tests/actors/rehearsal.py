@@ -3,22 +3,30 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
+from typing import Any
 
 import dramatiq
 
 from callboard import Callboard, Command, Event, MemoryMailbox
+from callboard.actors.consumer import CallboardConsumer
+from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.mailbox import (
+    EACH_ALONE,
     EndedRecord,
     Fetched,
     Mailbox,
-    MailboxInfo,
     Posting,
-    QueueInfo,
     RouteBook,
     Settlement,
     Subscription,
+    Suspects,
+    Target,
     Verdict,
 )
+from callboard.actors.receipt import Receipt
+from callboard.actors.worker import WorkerProcess
+from callboard.messages.codec import encode
 from callboard.messages.delivery import Delivery
 from callboard.middleware.retry import Retry
 
@@ -27,6 +35,8 @@ DEADLINE = 20.0
 
 AT_ONCE = Retry.every("1 ms", max_attempts=3)
 """Fails for good after three quick attempts."""
+
+_ids = count(1)
 
 
 class OrderPlaced(Event, name="order.placed", key="order_id"):
@@ -46,6 +56,12 @@ class SendReceipt(Command, name="receipt.send"):
     """What exactly one actor must handle."""
 
     order_id: str
+
+
+class Blob(Event, name="blob.stored"):
+    """What may be as large as a test wants."""
+
+    content: str
 
 
 def new_app(mailbox: Mailbox | None = None, **options: object) -> Callboard:
@@ -68,7 +84,7 @@ def queue_of(app: Callboard, name: str = "default") -> QueueInfo:
 
 def is_at_rest(app: Callboard) -> bool:
     """Whether no queue holds anything."""
-    return not any(q.ready + q.leased + q.scheduled + q.suspects for q in app.mailbox.info().queues)
+    return not any(q.live for q in app.mailbox.info().queues)
 
 
 @contextmanager
@@ -86,6 +102,95 @@ def work_off(app: Callboard, *, threads: int = 4) -> None:
     """Run a worker until nothing is left to do."""
     with working(app, threads=threads):
         until(lambda: is_at_rest(app), f"rest: {app.mailbox.info().queues}")
+
+
+def subscribe(
+    app: Callboard, *names: str, to: type[Event] = OrderPlaced, queue: str = "default"
+) -> list[tuple[str, Event]]:
+    """Actors of these names that tell what they get."""
+    seen: list[tuple[str, Event]] = []
+
+    def declare(name: str) -> None:
+        def handler(event: Event) -> None:
+            seen.append((name, event))
+
+        handler.__annotations__["event"] = to
+        app.actor(name=name, queue=queue)(handler)
+
+    for name in names:
+        declare(name)
+    return seen
+
+
+def actors_of(receipt: Receipt) -> list[tuple[str, bool]]:
+    """Whom a publish reached, and for whom it was a duplicate."""
+    return [(delivery.actor, delivery.duplicate) for delivery in receipt.deliveries]
+
+
+def orders(count: int) -> list[OrderPlaced]:
+    """Orders by the names of 0, 1, 2 and so on."""
+    return [OrderPlaced(str(number)) for number in range(count)]
+
+
+def taken(app: Callboard, limit: int = 100, *, queue: str = "default") -> Fetched:
+    """What another worker would be given now."""
+    return app.mailbox.fetch(queue, limit, owner="another", lease_ms=10_000)
+
+
+def post(app: Callboard, body: bytes, actor: str = "handler", event: str = "order.placed") -> None:
+    """Put bytes into the mailbox that no publisher has looked at."""
+    target = Target(actor, "default", f"raw-{next(_ids)}", 0)
+    app.mailbox.publish([Posting(event, body, b"0" * 16, (target,))])
+
+
+def body_of(event: Event, source: str = "elsewhere") -> bytes:
+    """An event as a publisher elsewhere would have written it."""
+    return encode(event, id=f"id-{next(_ids)}", source=source).body
+
+
+def ended(app: Callboard) -> EndedRecord:
+    """The only record of a dead or discarded delivery."""
+    (record,) = app.mailbox.ended("default")
+    return record
+
+
+@contextmanager
+def held_by_a_consumer(app: Callboard) -> Iterator[CallboardConsumer]:
+    """A consumer without threads, which the test fetches and drains for."""
+    process = WorkerProcess(app.broker, app.mailbox, threads=1)
+    process.settler.start()
+    yield CallboardConsumer(process, "default", 50)
+    process.settler.stop(10)
+    process.loop._loop.close()
+
+
+class Witness(dramatiq.Middleware):
+    """Tells which hooks fired, for which message."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        self.told.append(("before", message.message_id))
+
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
+    ) -> None:
+        self.told.append(("failed" if exception else "after", message.message_id))
+
+    def after_skip_message(self, broker: Any, message: Any) -> None:
+        self.told.append(("skipped", message.message_id))
+
+
+def recorder(app: Callboard, name: str = "record", **options: Any) -> tuple[Any, list[Any]]:
+    """A plain actor and what it was called with."""
+    seen: list[Any] = []
+
+    @dramatiq.actor(broker=app.broker, actor_name=name, **options)
+    def record(*args: Any, **kwargs: Any) -> None:
+        seen.append((args, kwargs))
+
+    return record, seen
 
 
 class FaultyMailbox:
@@ -111,8 +216,18 @@ class FaultyMailbox:
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         return self._on("publish").publish(postings, routes_version)
 
-    def fetch(self, queue: str, limit: int, *, owner: str, lease_ms: int, alone: bool = False) -> Fetched:
-        return self._on("fetch").fetch(queue, limit, owner=owner, lease_ms=lease_ms, alone=alone)
+    def fetch(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        owner: str,
+        lease_ms: int,
+        alone: bool = False,
+        suspects: Suspects = EACH_ALONE,
+    ) -> Fetched:
+        mailbox = self._on("fetch")
+        return mailbox.fetch(queue, limit, owner=owner, lease_ms=lease_ms, alone=alone, suspects=suspects)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         return self._on("settle").settle(settlements)
@@ -122,6 +237,9 @@ class FaultyMailbox:
 
     def wait(self, queue: str, seconds: float) -> bool:
         return self._on("wait").wait(queue, seconds)
+
+    def wait_no_more(self, queue: str) -> None:
+        self._on("wait_no_more").wait_no_more(queue)
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         self._on("register").register(subscriptions)

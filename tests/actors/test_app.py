@@ -6,12 +6,12 @@ import dramatiq
 import msgspec
 import pytest
 
-from callboard import Callboard, Context, Event, Retry
+from callboard import Callboard, CallboardBroker, Context, Event, Retry
 from callboard.actors.mailbox.mailbox import Posting, Target
 from callboard.messages.codec import encode
 from callboard.messages.errors import ConfigurationError, InvalidActor, InvalidEvent, UnknownContract
+from callboard.middleware.guarded import Guarded
 from callboard.middleware.retry import DEFAULT_RETRY
-from callboard.middleware.stack import Guarded
 from tests.actors.rehearsal import OrderPlaced, OrderShipped, SendReceipt, new_app, work_off, working
 
 
@@ -240,3 +240,50 @@ def test_making_an_app_and_declaring_actors_opens_no_mailbox() -> None:
 
     app.check()
     app.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"lease": 0}, "at least 300 ms"),
+        ({"lease": "299 ms"}, "at least 300 ms"),
+        ({"lease": -1}, "lease cannot be negative"),
+        ({"lease": "x"}, "give lease in seconds"),
+        ({"lease": None}, "give lease in seconds"),
+        ({"in_flight": 0}, "1 or more"),
+        ({"in_flight": -3}, "1 or more"),
+        ({"in_flight": "9"}, "1 or more"),
+        ({"in_flight": True}, "1 or more"),
+        ({"in_flight": 2.0}, "1 or more"),
+        ({"grace": -1}, "grace cannot be negative"),
+        ({"grace": "soon"}, "give grace in seconds"),
+        ({"longest_timeout": 0}, "longest_timeout must be more than 0"),
+        ({"longest_timeout": "x"}, "give longest_timeout in seconds"),
+        ({"timeout": 0}, "app: timeout must be more than 0"),
+        ({"timeout": "2m"}, "longest_timeout allows more"),
+        ({"retry": 3}, "retry must be made by Retry"),
+        ({"discard": ["5h"]}, "discard must be a Discard"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_when_the_app_is_made(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        new_app(**given)
+    (fault,) = caught.value.faults
+    assert told in fault
+
+
+def test_all_that_cannot_be_of_an_app_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Callboard("shop", url="foo://", workspace="A B", lease="x", in_flight=0, grace=-1, timeout=0)
+    assert len(caught.value.faults) == 6
+
+
+def test_the_limits_of_an_app_reach_its_broker() -> None:
+    app = new_app(lease="300 ms", in_flight=1, grace=0, timeout="2m", longest_timeout="5m")
+    assert (app.broker.lease_ms, app.broker.in_flight) == (300, 1)
+
+
+def test_a_broker_that_is_made_without_an_app_checks_its_limits_too(memory_app: Callboard) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        CallboardBroker(memory_app.mailbox, lease=0, in_flight=0, grace="x")
+    assert len(caught.value.faults) == 3

@@ -10,7 +10,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from callboard import Callboard, Context, Event
-from callboard.actors.chunks import CHUNK, CHUNK_BYTES
 from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.messages.errors import (
     AmbiguousCommand,
@@ -19,19 +18,22 @@ from callboard.messages.errors import (
     InvalidEvent,
     InvalidKey,
     MailboxUnavailable,
-    ManyRefused,
     PayloadConflict,
     PayloadTooLarge,
     PublishError,
     UnroutedEvent,
 )
 from tests.actors.rehearsal import (
+    Blob,
     FaultyMailbox,
     OrderPlaced,
     OrderShipped,
     SendReceipt,
+    actors_of,
     new_app,
     queue_of,
+    subscribe,
+    taken,
     until,
     work_off,
     working,
@@ -44,30 +46,6 @@ HOUR_MS = 3_600_000
 class Invoice(Event, name="invoice.due", dedup="number"):
     number: str
     total: float = 0.0
-
-
-class Blob(Event, name="blob.stored"):
-    content: str
-
-
-def subscribe(app: Callboard, *names: str, to: type[Event] = OrderPlaced) -> list[tuple[str, Event]]:
-    """Actors of these names that tell what they get."""
-    seen: list[tuple[str, Event]] = []
-
-    def declare(name: str) -> None:
-        def handler(event: Event) -> None:
-            seen.append((name, event))
-
-        handler.__annotations__["event"] = to
-        app.actor(name=name)(handler)
-
-    for name in names:
-        declare(name)
-    return seen
-
-
-def actors_of(receipt: Any) -> list[tuple[str, bool]]:
-    return [(delivery.actor, delivery.duplicate) for delivery in receipt.deliveries]
 
 
 def test_a_receipt_names_the_event_and_every_actor_in_the_order_of_definition(app: Callboard) -> None:
@@ -145,7 +123,7 @@ def test_each_form_of_after_reaches_the_schedule(app: Callboard, after: Any) -> 
     moment: Any = after() if callable(after) else after
     app.publish(A, after=moment)
     assert (queue_of(app).ready, queue_of(app).scheduled) == (0, 1)
-    fetched = app.mailbox.fetch("default", 10, owner="w", lease_ms=1000)
+    fetched = taken(app, 10)
     assert fetched.deliveries == []
     assert fetched.next_in_ms is not None
     assert HOUR_MS - 60_000 < fetched.next_in_ms <= HOUR_MS + 1000
@@ -203,7 +181,7 @@ def test_a_key_of_255_bytes_with_colons_and_spaces_is_kept_as_it_is(app: Callboa
     subscribe(app, "handler")
     key = "a:b c#" + "ä" * 124 + "x"
     app.publish(A, dedup_key=key)
-    (delivery,) = app.mailbox.fetch("default", 1, owner="w", lease_ms=1000).deliveries
+    (delivery,) = taken(app, 1).deliveries
     assert (delivery.actor, delivery.key) == ("handler", key)
 
 
@@ -248,66 +226,6 @@ def test_publishing_from_a_coroutine_is_the_same(app: Callboard) -> None:
     receipt = asyncio.run(app.apublish(A, dedup_key="k", after="1 hour", required=True))
     assert actors_of(receipt) == [("handler", False)]
     assert queue_of(app).scheduled == 1
-
-
-def test_many_events_answer_with_receipts_in_their_order(app: Callboard) -> None:
-    seen = subscribe(app, "handler")
-    events = [OrderPlaced(str(number)) for number in range(2 * CHUNK + 7)]
-    receipts = app.publish_many(events, dedup_key=lambda event: f"k-{event.order_id}")  # type: ignore[attr-defined]  # all are orders
-    assert len({receipt.id for receipt in receipts}) == len(events)
-    again = app.publish_many(iter(events[:3]), dedup_key=lambda event: f"k-{event.order_id}")  # type: ignore[attr-defined]  # all are orders
-    assert [actors_of(receipt) for receipt in again] == 3 * [[("handler", True)]]
-    work_off(app)
-    assert {event for _, event in seen} == set(events)
-    assert len(seen) == len(events)
-
-
-def test_no_events_make_no_receipts_and_no_call(memory_app: Callboard) -> None:
-    assert memory_app.publish_many([]) == []
-
-
-def test_large_events_go_out_in_more_than_one_call() -> None:
-    app = new_app(mailbox := FaultyMailbox(new_app().mailbox))
-    subscribe(app, "handler", to=Blob)
-    app.publish_many(Blob("x" * 200_000) for _ in range(11))
-    assert mailbox.calls.count("publish") == 11 * 200_000 // CHUNK_BYTES + 1
-
-
-def test_many_of_which_some_are_refused_are_all_tried_and_told_by_position(app: Callboard) -> None:
-    seen = subscribe(app, "handler")
-    app.publish(OrderPlaced("x", 1.0), dedup_key="x")
-    events: list[Any] = [
-        A,
-        "no event",
-        OrderPlaced("B"),
-        OrderPlaced("x", 2.0),
-        SendReceipt("C"),
-        OrderPlaced("D"),
-    ]
-    keys = iter(["a", "none", "b", "x", "c", "d"])
-    with pytest.raises(ManyRefused) as caught:
-        app.publish_many(events, dedup_key=lambda event: next(keys))
-    refused = caught.value.refused
-    assert {position: type(error) for position, error in refused.items()} == {
-        1: InvalidEvent,
-        3: PayloadConflict,
-        4: UnroutedEvent,
-    }
-    assert caught.value.receipts.keys() == {0, 2, 5}
-    assert "3 of 6 events were refused" in str(caught.value)
-    assert "event 3: order.placed: its dedup key" in str(caught.value)
-    work_off(app)
-    assert {event.order_id for _, event in seen if isinstance(event, OrderPlaced)} == {"A", "B", "D", "x"}
-
-
-def test_an_error_of_the_mailbox_ends_many_and_what_was_posted_stays() -> None:
-    app = new_app(mailbox := FaultyMailbox(new_app().mailbox))
-    subscribe(app, "handler")
-
-    mailbox.faults["publish"] = [None, MailboxUnavailable("gone")]
-    with pytest.raises(MailboxUnavailable):
-        app.publish_many(OrderPlaced(str(number)) for number in range(CHUNK + 1))
-    assert queue_of(app).ready == CHUNK
 
 
 def test_a_publish_that_the_mailbox_did_not_take_can_be_made_again_with_its_key() -> None:
@@ -355,3 +273,9 @@ def test_a_command_becomes_ambiguous_when_another_worker_registers_an_actor_for_
     two.mailbox.register(two.routes.declared)
     with pytest.raises(AmbiguousCommand, match="ant, bee"):
         one.publish(SendReceipt("A"))
+
+
+def test_all_that_is_refused_of_an_event_is_a_publish_error(app: Callboard) -> None:
+    subscribe(app, "handler")
+    with pytest.raises(PublishError):
+        app.publish(A, after="soon")

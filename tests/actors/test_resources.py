@@ -10,7 +10,7 @@ import pytest
 from callboard import Callboard, Context
 from callboard.actors.resources import Resources
 from callboard.messages.errors import ConfigurationError
-from tests.actors.rehearsal import AT_ONCE, OrderPlaced, queue_of, until, work_off, working
+from tests.actors.rehearsal import AT_ONCE, OrderPlaced, orders, queue_of, until, work_off, working
 
 
 class Mailer:
@@ -164,38 +164,36 @@ def test_handlers_share_one_resource_and_may_take_several(memory_app: Callboard)
         assert ctx.actor == "two"
         seen.append((mailer, ledger))
 
-    memory_app.publish_many([OrderPlaced(str(number)) for number in range(10)])
+    memory_app.publish_many(orders(10))
     work_off(memory_app)
     assert len({id(mailer) for mailer, _ in seen}) == 1
     assert len({id(ledger) for _, ledger in seen if ledger is not None}) == 1
     assert len(seen) == 20
 
 
-def test_closing_the_app_closes_its_resources(memory_app: Callboard) -> None:
+def used_in_one_delivery(app: Callboard) -> list[Mailer]:
+    """The mailers that the handler of one event was given."""
     kept: list[Mailer] = []
-    memory_app.provide(Mailer, Mailer)
+    app.provide(Mailer, Mailer)
 
-    @memory_app.actor
+    @app.actor
     def handler(event: OrderPlaced, mailer: Mailer) -> None:
         kept.append(mailer)
 
-    memory_app.publish(OrderPlaced("A"))
-    work_off(memory_app)
+    app.publish(OrderPlaced("A"))
+    work_off(app)
+    return kept
+
+
+def test_closing_the_app_closes_its_resources(memory_app: Callboard) -> None:
+    (mailer,) = used_in_one_delivery(memory_app)
     memory_app.close()
-    assert kept[0].closed == 1
+    assert mailer.closed == 1
 
 
 def test_a_worker_that_stops_closes_the_resources_of_its_process(memory_app: Callboard) -> None:
-    kept: list[Mailer] = []
-    memory_app.provide(Mailer, Mailer)
-
-    @memory_app.actor
-    def handler(event: OrderPlaced, mailer: Mailer) -> None:
-        kept.append(mailer)
-
-    memory_app.publish(OrderPlaced("A"))
-    work_off(memory_app)
-    assert kept[0].closed == 1
+    (mailer,) = used_in_one_delivery(memory_app)
+    assert mailer.closed == 1
 
 
 def test_a_resource_that_cannot_be_made_fails_the_attempt_and_is_tried_again(memory_app: Callboard) -> None:

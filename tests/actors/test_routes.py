@@ -60,12 +60,12 @@ def test_loading_replaces_what_was_loaded_before() -> None:
 def test_routes_are_loaded_once_and_again_when_they_are_old() -> None:
     routes, mailbox = Routes(), FaultyMailbox(MemoryMailbox())
     for _ in range(5):
-        routes.version(mailbox)
+        routes.loaded(mailbox)
     assert mailbox.calls == ["routes"]
     old = Routes()
-    old.version(mailbox)
+    old.loaded(mailbox)
     old._loaded_at -= module.REFRESH_SECONDS + 1
-    old.version(mailbox)
+    old.loaded(mailbox)
     assert mailbox.calls == 3 * ["routes"]
 
 

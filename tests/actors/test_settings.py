@@ -202,3 +202,31 @@ def test_settings_show_no_password_however_they_are_shown(tmp_path: Path) -> Non
 )
 def test_a_redacted_url_holds_nothing_that_could_be_secret(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize("service", ["CALLBOARD", "CALLBOARD_METRICS", "CALLBOARD_VALKEY_2"])
+def test_what_kubernetes_tells_of_a_service_of_our_name_is_no_setting(tmp_path: Path, service: str) -> None:
+    told = {
+        f"{service}_SERVICE_HOST": "10.0.0.11",
+        f"{service}_SERVICE_PORT": "6379",
+        f"{service}_SERVICE_PORT_VALKEY": "6379",
+        f"{service}_PORT": "tcp://10.0.0.11:6379",
+        f"{service}_PORT_6379_TCP": "tcp://10.0.0.11:6379",
+        f"{service}_PORT_6379_TCP_PROTO": "tcp",
+        f"{service}_PORT_6379_TCP_PORT": "6379",
+        f"{service}_PORT_6379_TCP_ADDR": "10.0.0.11",
+    }
+    assert load_settings(environ=told, directory=tmp_path) == load_settings(environ={}, directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["CALLBOARD_PORT", "CALLBOARD_HOST", "CALLBOARD_SERVICE", "CALLBOARD_PORT_6379", "CALLBOARD_URL_"]
+)
+def test_what_kubernetes_would_not_tell_is_refused_as_any_unknown_variable(tmp_path: Path, name: str) -> None:
+    assert "is not a setting" in the_fault_of(tmp_path, {name: "6379"})
+
+
+def test_the_faults_of_the_caller_are_told_together_with_those_of_the_settings(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, workspace="No Such", other_faults=["lease is wrong"])
+    assert len(faults) == 2
+    assert faults[1] == "lease is wrong"

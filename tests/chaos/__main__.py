@@ -53,8 +53,15 @@ def _exit_code(verdicts: list[Verdict], against: str | None) -> int:
 def _plan(seed: int, options: argparse.Namespace) -> Plan:
     server: Kind = options.server or ("redis" if seed % 3 == 0 and shutil.which("redis-server") else "valkey")
     if options.against is None:
-        return Plan(seed, server=server, away=options.away)
-    return Plan(seed, side=options.against, server=server, away=options.away, patience=WINDOW_SECONDS)
+        return Plan(seed, server=server, away=options.away, stopped=options.stopped)
+    return Plan(
+        seed,
+        side=options.against,
+        server=server,
+        away=options.away,
+        stopped=options.stopped,
+        patience=WINDOW_SECONDS,
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -74,6 +81,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--away", type=float, default=0.0, help="seconds for which each round's server is away once"
+    )
+    parser.add_argument(
+        "--stopped", type=float, default=0.0, help="seconds for which it stands still once, such as 70"
     )
     parser.add_argument("--json", type=Path, help="a file for everything that was counted")
     return parser.parse_args()

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import dramatiq
 
 from callboard import Callboard, CallboardError, Context, DiscardEvent, Event, RejectEvent, Retry
+from callboard.actors.mailbox.infos import MailboxInfo
 from callboard.actors.mailbox.keys import OF_WORKSPACE, root_of
-from callboard.actors.mailbox.mailbox import MailboxInfo
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.scripts import Script
 from callboard.messages.delivery import HEADER_SIZE, OutcomeKind
@@ -121,7 +121,8 @@ class CallboardSide:
             "chaos",
             mailbox=mailbox,
             lease=f"{place.lease_ms}ms",
-            retry=Retry.every("100ms"),
+            # A clock that is an hour off must not make an event too old.
+            retry=Retry.every("100ms", give_up_after="30 minutes"),
             grace="3s",
         )
         self._worker: dramatiq.Worker | None = None
@@ -133,7 +134,13 @@ class CallboardSide:
         assert self._effects is not None, "only workers run handlers"
         delivery = ctx._attempt.delivery
         return self._effects.run(
-            token, ctx.actor, delivery.key, fence=ctx.fence, attempt=ctx.attempt, alone=delivery.alone
+            token,
+            ctx.actor,
+            delivery.key,
+            fence=ctx.fence,
+            attempt=ctx.attempt,
+            alone=delivery.alone,
+            age=ctx.age().total_seconds(),
         )
 
     def publish(self, event: str, tokens: Sequence[str], *, keyed: bool, after_ms: int) -> None:
@@ -240,7 +247,7 @@ class CallboardSight:
 
     def at_rest(self) -> bool:
         """Whether nothing waits, runs or is scheduled."""
-        return not any(q.ready + q.leased + q.scheduled + q.suspects for q in self.info().queues)
+        return not any(q.live for q in self.info().queues)
 
     def records(self) -> list[Record]:
         """All deliveries that ended dead or discarded, and all that the mailbox still holds."""

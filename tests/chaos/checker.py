@@ -9,6 +9,7 @@ from .alone import judge_alone
 from .load import EVENTS, FOLLOW, QUEUES, Ending, follow_up_of
 from .observed import Observed, Publish, Record, Run
 from .repeats import Repeats, judge_repeats
+from .timely import judge_timely
 
 Address = tuple[str, str]
 """An actor, and the token of an event for it."""
@@ -80,7 +81,11 @@ def check(seen: Observed) -> Verdict:
     stuck = [f"stuck: {r.actor} of {r.token}" for r in seen.records if r.state == "held"]
     repeats, faults = judge_repeats(seen.runs, seen.disturbances)
     violations += [*lost, *stuck, *_strangers(board), *_ended_twice(board), *faults, *seen.uneven]
-    violations += [*judge_alone(seen.runs), *_judge_counts(board, accepted)]
+    violations += [
+        *judge_alone(seen.runs),
+        *judge_timely(seen.publishes, seen.runs),
+        *_judge_counts(board, accepted),
+    ]
     return Verdict(
         published=len(seen.publishes),
         accepted=len(accepted),
@@ -169,7 +174,7 @@ def _judge_counts(board: _Board, accepted: Sequence[Address]) -> Iterable[str]:
         for name, count in expected.items():
             if getattr(queue, name) != count:
                 yield f"{queue.queue} counts {getattr(queue, name)} {name}, but {count} were seen"
-        there = queue.ready + queue.leased + queue.scheduled + queue.suspects
+        there = queue.live
         if queue.accepted != there + queue.succeeded + queue.dead + queue.discarded:
             yield f"{queue.queue} does not add up: {queue}"
 

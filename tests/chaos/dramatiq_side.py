@@ -12,7 +12,7 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO, CurrentMessage
 
-from callboard.actors.mailbox.mailbox import MailboxInfo
+from callboard.actors.mailbox.infos import MailboxInfo
 
 from .effects import Effects
 from .load import FOLLOW, QUEUES, SLOW_SECONDS, Failed, Place, Refused, Unsure, follow_up_of

@@ -17,12 +17,12 @@ TRAPS = "traps"
 TABLES = """
 create table if not exists runs (
     token text, actor text, key text, fence integer, attempt integer, alone integer,
-    member text, pid integer, started real, ended real, result text not null default 'open');
+    member text, pid integer, started real, ended real, result text not null default 'open', age real);
 create table if not exists stalls (member text, start real, end real);
 """
 
 
-COLUMNS = "token, actor, key, fence, attempt, alone, member, started, ended, result"
+COLUMNS = "token, actor, key, fence, attempt, alone, member, started, ended, result, age"
 
 
 class Effects:
@@ -44,10 +44,10 @@ class Effects:
 
     @contextmanager
     def run(
-        self, token: str, actor: str, key: str, *, fence: int, attempt: int, alone: bool
+        self, token: str, actor: str, key: str, *, fence: int, attempt: int, alone: bool, age: float = 0.0
     ) -> Iterator[None]:
         """Around what a handler does: `done` when it returns, `failed` when it raises."""
-        row = self._start((token, actor, key, fence, attempt, alone))
+        row = self._start((token, actor, key, fence, attempt, alone, age))
         self._spring("mid-handler")
         try:
             yield
@@ -65,8 +65,8 @@ class Effects:
     def _start(self, facts: tuple[object, ...]) -> int | None:
         with self._lock:
             return self._db.execute(
-                "insert into runs (token, actor, key, fence, attempt, alone, member, pid, started) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into runs (token, actor, key, fence, attempt, alone, age, member, pid, started) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*facts, self._member, os.getpid(), time.monotonic()),
             ).lastrowid
 
@@ -96,8 +96,8 @@ def read_effects(directory: Path) -> tuple[list[Run], list[Stall]]:
             # One killed at its very start has no tables yet.
             db.executescript(TABLES)
             runs += [
-                Run(token, actor, key, fence, attempt, bool(alone), member, started, ended, result)
-                for token, actor, key, fence, attempt, alone, member, started, ended, result in db.execute(
+                Run(token, actor, key, fence, attempt, bool(alone), *rest)
+                for token, actor, key, fence, attempt, alone, *rest in db.execute(
                     f"select {COLUMNS} from runs"  # noqa: S608 - a constant
                 )
             ]

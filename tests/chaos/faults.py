@@ -13,6 +13,8 @@ FaultKind = Literal[
     "kill publisher",
     "kill server",
     "stop server",
+    "stop server for long",
+    "load server",
     "flush scripts",
     "cut",
     "refuse",
@@ -20,6 +22,9 @@ FaultKind = Literal[
     "black hole",
     "full",
     "read only",
+    "forbid",
+    "set clock",
+    "crowd",
 ]
 
 GENTLE: tuple[FaultKind, ...] = (
@@ -30,6 +35,8 @@ GENTLE: tuple[FaultKind, ...] = (
     "refuse",
     "reset",
     "full",
+    "set clock",
+    "crowd",
 )
 """Faults that cost nobody a lease, and so explain no handler that started twice."""
 
@@ -41,6 +48,8 @@ WEIGHTS: dict[FaultKind, float] = {
     "kill publisher": 1.5,
     "kill server": 1.5,
     "stop server": 1,
+    "stop server for long": 0.4,
+    "load server": 1,
     "flush scripts": 1,
     "cut": 3,
     "refuse": 2,
@@ -48,10 +57,22 @@ WEIGHTS: dict[FaultKind, float] = {
     "black hole": 1,
     "full": 1,
     "read only": 1,
+    "forbid": 1.5,
+    "set clock": 1.5,
+    "crowd": 1.5,
 }
 
 TRAP_POINTS = ("mid-handler", "effect done")
 CALLS = ("publish", "fetch", "settle", "renew")
+
+POINTS: dict[FaultKind, tuple[str, ...]] = {
+    "trap": TRAP_POINTS,
+    "cut": CALLS,
+    "refuse": CALLS,
+    "forbid": ("commands", "writes", "keys"),
+    "set clock": ("an hour ahead", "an hour behind"),
+}
+"""What a kind of fault has a choice of, where it has one."""
 
 FIRST_AT = 0.3
 
@@ -66,7 +87,7 @@ class Fault(msgspec.Struct, frozen=True):
     """How long it lasts, where it lasts."""
     dice: int
     point: str = ""
-    """For `trap` the place in a handler, for `cut` and `refuse` the call that it happens to."""
+    """One of `POINTS`: the place in a handler, the call that it happens to, what is forbidden, the hour."""
 
     @property
     def name(self) -> str:
@@ -95,16 +116,18 @@ def _draw(dice: random.Random, kind: FaultKind, seconds: float, lease: float) ->
         "stop worker": (1.5 * lease, 3 * lease),
         "kill server": (0.05, 0.4),
         "stop server": (0.7, 1.2),
+        "stop server for long": (6.0, 6.0),
+        "load server": (0.05, 0.2),
         "flush scripts": (0.2, 0.5),
         "black hole": (0.3, 1.0),
         "full": (0.2, 0.6),
         "read only": (0.2, 0.6),
+        "forbid": (0.1, 0.4),
     }.get(kind, (0.0, 0.0))
-    points = {"trap": TRAP_POINTS, "cut": CALLS, "refuse": CALLS}.get(kind, ("",))
     return Fault(
         at=dice.uniform(FIRST_AT, seconds),
         kind=kind,
         seconds=dice.uniform(*lasts),
         dice=dice.randrange(1 << 30),
-        point=dice.choice(points),
+        point=dice.choice(POINTS.get(kind, ("",))),
     )

@@ -10,15 +10,16 @@ ANSWERS = ("ok", "fail", "unknown")
 
 def publishes(lines: Iterable[dict[str, Any]]) -> Iterator[Publish]:
     """What was published; nobody knows what became of a publish whose publisher was killed."""
-    asked: dict[str, str] = {}
+    asked: dict[str, dict[str, Any]] = {}
     answered: dict[str, str] = {}
     for line in lines:
         if line["what"] == "invoke":
-            asked[line["token"]] = line["event"]
+            asked[line["token"]] = line
         elif line["what"] in ANSWERS:
             answered[line["token"]] = line["what"]
-    for token, event in asked.items():
-        yield Publish(token, event, answered.get(token, "unknown"))  # type: ignore[arg-type]  # one of ANSWERS
+    for token, line in asked.items():
+        answer: Any = answered.get(token, "unknown")
+        yield Publish(token, line["event"], answer, line["at"], line["after_ms"] / 1000)
 
 
 def disturbances(lines: Iterable[dict[str, Any]], stalls: Iterable[Stall]) -> Iterator[Disturbance]:

@@ -16,11 +16,10 @@ class History:
     def __init__(self, directory: Path) -> None:
         self._file = os.open(directory / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def invoke(self, member: str, event: str, tokens: Sequence[str]) -> None:
+    def invoke(self, member: str, event: str, tokens: Sequence[str], *, after_ms: int = 0) -> None:
         """A publisher is about to publish."""
-        self._append(
-            [{"what": "invoke", "event": event, "token": token, "member": member} for token in tokens]
-        )
+        told = {"what": "invoke", "event": event, "member": member, "after_ms": after_ms}
+        self._append([told | {"token": token} for token in tokens])
 
     def answer(self, what: str, tokens: Sequence[str], detail: str = "") -> None:
         """What a publisher was told: `ok`, `fail` or `unknown`."""

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from .asked import FOLDER as ASKED
+
 Ending = Literal["completed", "dead", "discarded"]
 
 FOLLOW = "follow"
@@ -19,6 +21,9 @@ FATAL = "fatal"
 SLOW_SECONDS = 0.02
 
 CURTAIN = "curtain"
+
+USER = "stagehand"
+"""The server's user that all processes of the load are; who watches them is another."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -91,6 +96,11 @@ class Place(msgspec.Struct, frozen=True):
     lease_ms: int
     threads: int
     seed: int
+
+    @property
+    def asked(self) -> Path:
+        """Where it finds what it is asked."""
+        return Path(self.directory) / ASKED
 
     @property
     def curtain(self) -> Path:

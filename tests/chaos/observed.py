@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from callboard.actors.mailbox.mailbox import QueueInfo
+from callboard.actors.mailbox.infos import QueueInfo
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -13,6 +13,10 @@ class Publish(msgspec.Struct, frozen=True):
     token: str
     event: str
     result: Literal["ok", "fail", "unknown"]
+    asked: float = 0.0
+    """When it was about to publish."""
+    after: float = 0.0
+    """Seconds it was to wait at least."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -31,6 +35,8 @@ class Run(msgspec.Struct, frozen=True):
     started: float
     ended: float | None
     result: Literal["open", "done", "failed"]
+    age: float = 0.0
+    """Seconds since its publish, as the handler was told."""
 
 
 class Stall(msgspec.Struct, frozen=True):

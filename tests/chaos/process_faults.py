@@ -3,9 +3,12 @@
 import signal
 import time
 
+from .asked import CLOCK, CROWD, ask
 from .crew import Role
 from .faults import TRAP_POINTS, Fault
 from .scene import Scene
+
+HOUR = 3600
 
 
 def kill_worker(scene: Scene, fault: Fault) -> bool:
@@ -91,6 +94,25 @@ def black_hole(scene: Scene, fault: Fault) -> bool:
     start = time.monotonic()
     scene.proxy.black_hole(member.process.pid, fault.seconds)
     scene.later(fault.seconds, lambda: scene.tell(fault, start, member))
+    return True
+
+
+def set_clock(scene: Scene, fault: Fault) -> bool:
+    """The clock of a worker's machine is set wrong by an hour, and stays so."""
+    if (member := scene.pick("worker", fault)) is None:
+        return False
+    seconds = HOUR if fault.point == "an hour ahead" else -HOUR
+    ask(scene.asked, CLOCK, member.name, f"{seconds}")
+    scene.tell(fault, time.monotonic(), member)
+    return True
+
+
+def call_crowd(scene: Scene, fault: Fault) -> bool:
+    """Fifty publish one and the same event at a time."""
+    if (member := scene.pick("publisher", fault)) is None:
+        return False
+    ask(scene.asked, CROWD, member.name)
+    scene.tell(fault, time.monotonic(), member)
     return True
 
 

@@ -14,8 +14,11 @@ COSTS_A_LEASE = {
     "stop worker",
     "kill server",
     "stop server",
+    "stop server for long",
+    "load server",
     "black hole",
     "read only",
+    "forbid",
     "stall",
 }
 """What keeps a worker from renewing or settling for longer than a lease. A reply that was cut off, a
@@ -23,7 +26,7 @@ broken connection, forgotten scripts, a full server or an orderly end explain no
 
 KILLS = {"kill worker", "trap"}
 
-OF_SERVER = {"kill server", "stop server", "read only"}
+OF_SERVER = {"kill server", "stop server", "stop server for long", "load server", "read only", "forbid"}
 
 REACH_SECONDS = 1.0
 """How long before a handler started what explains its lost lease may have ended: the lease it was

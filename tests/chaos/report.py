@@ -60,7 +60,8 @@ def again(played: Played) -> str:
     plan = played.plan
     side = "" if plan.side == "callboard" else f" --against {plan.side}"
     away = f" --away {plan.away:g}" if plan.away else ""
-    return f"python -m tests.chaos --rounds 1 --seed {plan.seed} --server {plan.server}{side}{away}"
+    stopped = f" --stopped {plan.stopped:g}" if plan.stopped else ""
+    return f"python -m tests.chaos --rounds 1 --seed {plan.seed} --server {plan.server}{side}{away}{stopped}"
 
 
 def total(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import redis
 from callboard.messages.errors import MailboxError
 from tests.servers import Kind, Server, start_server
 
+from .asked import FOLDER as ASKED
 from .callboard_side import CallboardSight
 from .crew import LOGS, Crew
 from .dramatiq_side import DramatiqSight
@@ -20,17 +21,21 @@ from .effects import FOLDER, TRAPS, read_effects
 from .faults import Fault, schedule
 from .gathered import disturbances, publishes
 from .history import History, read_history
-from .load import CURTAIN, Place
+from .load import CURTAIN, USER, Place
 from .observed import Observed
 from .process_faults import look_at_traps, remove_traps
 from .proxy import Proxy
 from .scene import Scene
+from .server_faults import ALLOWED
 from .trouble import Timeline, plan
 
 LOOK_SECONDS = 0.02
 SAMPLE_SECONDS = 0.25
 COMES_UP_WITHIN = 20.0
 PUBLISHERS_END_WITHIN = 30.0
+
+SYNC = ("always", "everysec", "no")
+"""When the server's file is brought onto the disk; none of it may matter to a server that is killed."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
     publishers: int = 2
     away: float = 0.0
     """Seconds for which the server is away, once, besides all else; 0 for not at all."""
+    stopped: float = 0.0
+    """Seconds for which the server stands still, once, in the same way."""
     patience: float = 20.0
     """Seconds after the load in which everything must have come to rest."""
 
@@ -68,12 +75,14 @@ class _Stage:
     """Everything that runs in a round."""
 
     def __init__(self, plan: Plan, directory: Path, held: ExitStack) -> None:
-        for folder in (LOGS, FOLDER, TRAPS):
+        for folder in (LOGS, FOLDER, TRAPS, ASKED):
             (directory / folder).mkdir()
         self.plan = plan
         self.history = held.enter_context(closing(History(directory)))
-        always = "always" if plan.seed % 2 else "everysec"
-        self.server: Server = start_server(plan.server, directory / "s", "--appendfsync", always)
+        # Each with either kind of server.
+        sync = SYNC[plan.seed // 3 % len(SYNC)]
+        user = ("--user", USER, "on", "nopass", "&*", *ALLOWED)
+        self.server: Server = start_server(plan.server, directory / "s", "--appendfsync", sync, *user)
         held.callback(self.server.kill)
         upstream = Path(self.server.url.removeprefix("unix://"))
         self.crew = Crew(directory, self._place)
@@ -90,6 +99,7 @@ class _Stage:
             self.crew,
             self.history,
             directory / TRAPS,
+            directory / ASKED,
             self.sight.calls(),
             self.timeline.later,
             held.enter_context(closing(redis.Redis.from_url(self.server.url, socket_timeout=5))),
@@ -116,9 +126,13 @@ class _Stage:
         return self._come_to_rest()
 
     def _faults(self) -> list[Fault]:
-        seconds, away = self.plan.seconds, self.plan.away
-        faults = schedule(self.plan.seed, seconds, self.plan.lease_ms / 1000)
-        return [*faults, Fault(seconds / 2, "kill server", away, 0, "long")] if away else faults
+        middle = self.plan.seconds / 2
+        faults = schedule(self.plan.seed, self.plan.seconds, self.plan.lease_ms / 1000)
+        if self.plan.away:
+            faults.append(Fault(middle, "kill server", self.plan.away, 0, "long"))
+        if self.plan.stopped:
+            faults.append(Fault(middle, "stop server for long", self.plan.stopped, 0, "longer"))
+        return faults
 
     def _await_load(self) -> None:
         """Wait until workers work on what publishers publish."""
@@ -165,7 +179,7 @@ class _Stage:
         except MailboxError:
             return  # a connection that was opened before the server was killed
         for queue in queues:
-            there = queue.ready + queue.leased + queue.scheduled + queue.suspects
+            there = queue.live
             ended = queue.succeeded + queue.dead + queue.discarded
             if there + ended != queue.accepted:
                 self.uneven.append(
@@ -175,7 +189,7 @@ class _Stage:
     def _place(self, name: str) -> Place:
         return Place(
             side=self.plan.side,
-            url=self.proxy.url,
+            url=self.proxy.url.replace("unix://", f"unix://{USER}@"),
             member=name,
             directory=str(self._directory),
             lease_ms=self.plan.lease_ms,

@@ -23,6 +23,8 @@ class Scene(msgspec.Struct):
     crew: Crew
     history: History
     traps: Path
+    asked: Path
+    """Where processes find what they are asked."""
     calls: dict[str, bytes]
     """What a request holds, by the name of the call it makes."""
     later: Callable[[float, Callable[[], None]], None]

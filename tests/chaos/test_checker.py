@@ -5,9 +5,9 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from callboard.actors.mailbox.mailbox import QueueInfo
+from callboard.actors.mailbox.infos import QueueInfo
 from tests.chaos.checker import Verdict, check, summary_of
-from tests.chaos.faults import FaultKind
+from tests.chaos.faults import GENTLE, FaultKind
 from tests.chaos.load import QUEUES
 from tests.chaos.observed import Disturbance, Observed, Publish, Record, Run
 from tests.chaos.repeats import COSTS_A_LEASE
@@ -127,7 +127,7 @@ def test_a_fault_that_cost_the_worker_its_lease_explains_a_handler_done_twice(ki
     assert verdict.violations == ()
 
 
-@pytest.mark.parametrize("kind", ["cut", "refuse", "reset", "flush scripts", "full", "end worker"])
+@pytest.mark.parametrize("kind", GENTLE)
 def test_a_fault_that_costs_no_lease_explains_nothing(kind: FaultKind) -> None:
     assert doubled(fault(kind, 10.2, 10.3, "worker0.1")).repeats.unexplained == 1
 

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from tests.chaos.faults import GENTLE, FaultKind, is_gentle, schedule
+from tests.chaos.faults import GENTLE, POINTS, FaultKind, is_gentle, schedule
 from tests.chaos.trouble import MAKERS, Timeline
 
 SECONDS = 3.0
@@ -32,6 +32,17 @@ def test_a_worker_is_stopped_for_longer_than_its_lease() -> None:
     ]
     assert stops
     assert all(fault.seconds > LEASE for fault in stops)
+
+
+def test_a_server_stands_still_for_less_and_for_more_than_anyone_waits_for_it() -> None:
+    drawn = [fault for seed in range(60) for fault in schedule(seed, SECONDS, LEASE)]
+    assert {fault.seconds for fault in drawn if fault.kind == "stop server for long"} == {6.0}
+    assert all(fault.seconds < 1.5 for fault in drawn if fault.kind == "stop server")
+
+
+def test_every_choice_of_a_fault_is_made_sooner_or_later() -> None:
+    drawn = {(fault.kind, fault.point) for seed in range(200) for fault in schedule(seed, SECONDS, LEASE)}
+    assert {(kind, point) for kind, points in POINTS.items() for point in points} <= drawn
 
 
 def test_a_gentle_round_has_no_fault_that_explains_a_second_start() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from callboard import Callboard, Event
-from callboard.actors.mailbox.mailbox import QueueInfo, Settlement
+from callboard.actors.mailbox.infos import QueueInfo
+from callboard.actors.mailbox.mailbox import Settlement
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.scripts import Script
 from callboard.messages.delivery import Outcome, OutcomeKind, Reason

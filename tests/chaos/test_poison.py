@@ -68,7 +68,8 @@ def test_a_handler_that_kills_its_process_is_dead_as_poison_and_its_neighbours_a
     assert (ended.reason.value, ended.history.crashes, ended.history.attempts) == ("poison", CRASHES, CRASHES)
     fatal = sorted((run for run in runs if run.token == FATAL), key=lambda run: run.fence)
     assert [run.attempt for run in fatal if run.alone] == [1, 2, 3]
-    assert [run.attempt for run in fatal if not run.alone] == [1]
+    # Once by chance, once together with others that were lost with it; each may lose the race to its start.
+    assert {run.attempt for run in fatal if not run.alone} == {1}
     innocent = [run for run in runs if run.token != FATAL]
     assert {run.attempt for run in innocent} == {1}
     assert len({run.token for run in innocent if run.result == "done"}) == INNOCENT

@@ -21,13 +21,18 @@ MAKERS: dict[FaultKind, Maker] = {
     "trap": process_faults.set_trap,
     "kill server": server_faults.kill_server,
     "stop server": server_faults.stop_server,
+    "stop server for long": server_faults.stop_server,
+    "load server": server_faults.load_server,
     "flush scripts": server_faults.flush_scripts,
     "full": server_faults.fill,
     "read only": server_faults.make_read_only,
+    "forbid": server_faults.forbid,
     "cut": process_faults.cut,
     "refuse": process_faults.refuse,
     "reset": process_faults.reset,
     "black hole": process_faults.black_hole,
+    "set clock": process_faults.set_clock,
+    "crowd": process_faults.call_crowd,
 }
 
 

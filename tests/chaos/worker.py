@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from .asked import CLOCK, take
 from .callboard_side import CallboardSide
+from .clock import set_clock
 from .dramatiq_side import DramatiqSide
 from .effects import Effects
 from .load import Place, Side
@@ -43,6 +45,8 @@ def main() -> None:
         if now - last > STALL_SECONDS:
             effects.stall(last, now)
         last = now
+        if (seconds := take(place.asked, CLOCK, place.member)) is not None:
+            set_clock(int(seconds))
     side.stop()
 
 

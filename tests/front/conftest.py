@@ -1,6 +1,7 @@
 """Runs the command line: as a process of its own, and within this one where no server is concerned."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,11 @@ class OrderForgotten(Event, name="order.forgotten"):
     order_id: str
 
 
+@app.contract
+class InvoiceDue(Event, name="invoice.due", dedup="number"):
+    number: str
+
+
 @app.actor(queue="orders")
 def note(event: OrderPlaced, ctx: Context) -> None:
     with Path("effects").open("a") as effects:
@@ -53,6 +59,14 @@ class Answer:
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """What a shell runs in its background ignores Ctrl-C, and so would all that is started here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """`callboard demo`: played to its end, with a worker killed, and interrupted; and what it judges by."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -9,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from callboard.actors.mailbox.mailbox import MailboxInfo, QueueInfo
+from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.cli.exits import ExitCode
 from callboard.demo.effects import Effect
 from callboard.demo.plan import ACTORS, make_plan
+from callboard.demo.play import stage
 from callboard.demo.verdict import Verdict, judge
 from tests.front.conftest import Run, Start, wait_for
 
@@ -33,6 +36,7 @@ def test_the_demo_survives_the_death_of_a_worker(callboard: Run, tmp_path: Path)
     told = json.loads(done.stdout)
     assert told["ok"] is True
     assert len(told["killed"]) == 1
+    assert told["takeovers"] > 0
     assert f"kill -9 {told['killed'][0]}" in done.stderr
     assert "was killed; starting another" in done.stderr
     assert (tmp_path / "home" / "worker-1.log").exists()
@@ -54,6 +58,24 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     assert (tmp_path / "err").read_text() == ""
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_a_directory_is_removed_though_its_server_still_puts_its_files_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really, faults = shutil.rmtree, [FileNotFoundError("server.sock"), OSError(errno.ENOTEMPTY, "not empty")]
+
+    def rmtree(home: Path) -> None:
+        if faults:
+            raise faults.pop()
+        really(home)
+
+    # It is a matter of a millisecond, which no real server can be made to meet.
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with stage(None) as home:
+        (home / "file").touch()
+    assert faults == []
+    assert not home.exists()
 
 
 def test_a_plan_is_the_same_for_the_same_seed() -> None:

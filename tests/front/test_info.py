@@ -5,9 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
+from rich.console import Console
+
+from callboard.actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, QueueInfo
 from callboard.cli.exits import ExitCode
+from callboard.cli.info import as_plain, drawn
 from tests.front.conftest import Run, Start, wait_for
 
 ORDER = '{"order_id": "A-1"}'
@@ -18,7 +23,7 @@ def test_info_has_the_shape_that_its_help_promises(callboard: Run, shop: Path) -
     told = json.loads(callboard("info", "--json").stdout)
     assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted"} == set(told)
     figures = {"ready", "leased", "scheduled", "suspects", "accepted", "succeeded", "dead", "discarded"}
-    figures |= {"duplicates", "retried", "released", "takeovers", "fenced"}
+    figures |= {"duplicates", "retried", "released", "takeovers", "fenced", "waiting", "lanes"}
     assert [set(queue) for queue in told["queues"]] == [figures | {"queue"}]
     assert told["place"] == str(shop / ".callboard")
 
@@ -28,6 +33,32 @@ def test_a_table_in_a_pipe_keeps_each_queue_on_one_line(callboard: Run, shop: Pa
     shown = callboard("info").stdout
     (line,) = [line for line in shown.splitlines() if "orders" in line]
     assert line.split()[:2] == ["orders", "1"]
+
+
+def test_lanes_are_shown_with_who_holds_them_and_how_many_wait() -> None:
+    lanes = (
+        LaneInfo("send_receipt:A-1", True, 1, 7, 1, (Holder("send_receipt:a", "web-1:42"),)),
+        LaneInfo("send_receipt:[B]", True, 1, 6, 1, (Holder("send_receipt:b"),)),
+        LaneInfo("charge", False, 2, 5, 2, (Holder("charge:c", "web-1:42"), Holder("charge:d", "web-2:43"))),
+        LaneInfo("refund", False, None, 4, 0, ()),
+    )
+    state = MailboxInfo(
+        "default", "memory", 0, (QueueInfo("orders", waiting=22, lanes=lanes), QueueInfo("stock"))
+    )
+    out = Console(file=StringIO(), width=200)
+    for part in drawn(state, "here"):
+        out.print(part)
+    assert isinstance(out.file, StringIO)
+    shown = [line.split() for line in out.file.getvalue().splitlines() if line.strip().startswith("orders")]
+    assert shown[0][:3] == ["orders", "0", "22"]
+    assert shown[1:] == [
+        ["orders", "send_receipt:A-1", "web-1:42", "in", "order", "1", "7"],
+        ["orders", "send_receipt:[B]", "send_receipt:b", "(not", "leased)", "in", "order", "1", "6"],
+        ["orders", "charge", "web-1:42,", "web-2:43", "2", "2", "5"],
+        ["orders", "refund", "-", "0", "4"],
+    ]
+    plain = as_plain(state, "here")
+    assert plain["queues"][0]["lanes"][1]["holders"] == ({"id": "send_receipt:b", "owner": ""},)
 
 
 def test_looking_again_shows_the_same_and_leaves_no_server_behind(callboard: Run, shop: Path) -> None:

@@ -155,6 +155,15 @@ def test_a_dry_run_checks_all_and_publishes_nothing(command: InProcess, shop: Pa
     assert not (shop / ".callboard").exists()
 
 
+def test_a_dry_run_refuses_what_publishing_would_refuse(command: InProcess, shop: Path) -> None:
+    (shop / "invoices.jsonl").write_text('{"number": "7"}\n{"number": ""}\n')
+    answer = command("send", "shop:app", "invoice.due", "--jsonl", "invoices.jsonl", "--dry-run")
+    assert answer.code == ExitCode.USAGE
+    assert "line 2: invoice.due, key from number: a key cannot be empty" in answer.err
+    assert "1 events are well, 1 are not; nothing was published" in answer.out
+    assert not (shop / ".callboard").exists()
+
+
 def test_a_torn_archive_is_told_after_what_could_be_read_of_it(command: InProcess, shop: Path) -> None:
     whole = gzip.compress(f"{_order(1)}\n".encode())
     (shop / "torn.gz").write_bytes(whole[:-4])

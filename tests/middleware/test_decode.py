@@ -7,7 +7,8 @@ from callboard.messages.catalog import Catalog
 from callboard.messages.codec import encode
 from callboard.messages.delivery import SUCCEEDED, OutcomeKind, Reason
 from callboard.middleware.decode import Decode
-from tests.middleware.attempts import OrderPlaced, attempt, run
+from callboard.middleware.unknown import UNKNOWN_FOR_MS
+from tests.middleware.attempts import NOW, OrderPlaced, attempt, run
 
 
 class Other(Event, name="order.other"):
@@ -47,12 +48,22 @@ def test_fields_that_do_not_fit_end_the_delivery_naming_the_field_and_not_the_co
     assert "12345" not in (outcome.detail or "")
 
 
-def test_a_contract_the_actor_does_not_want_ends_the_delivery(decode: Decode) -> None:
-    ran, outcome = run(decode, attempt(body=encode(Other("A"), id="e-1", source="t").body), SUCCEEDED)
-    assert (ran, outcome.kind, outcome.reason) == (False, OutcomeKind.DEAD, Reason.UNKNOWN_CONTRACT)
+def test_a_contract_the_actor_does_not_want_waits_for_a_worker_whose_actor_does(decode: Decode) -> None:
+    made = attempt(body=encode(Other("A"), id="e-1", source="t").body)
+    ran, outcome = run(decode, made, SUCCEEDED)
+    assert (ran, outcome.kind, outcome.delay_ms) == (False, OutcomeKind.RETRIED, 1000)
     assert outcome.detail == "handler does not subscribe to 'order.other'"
+    assert made.history(outcome.error).attempts == 0
 
 
-def test_a_contract_the_catalog_has_not_got_ends_the_delivery() -> None:
+def test_a_contract_that_nobody_knew_for_an_hour_ends_the_delivery(decode: Decode) -> None:
+    body = encode(Other("A"), id="e-1", source="t").body
+    _, first = run(decode, attempt(body=body), SUCCEEDED)
+    for waited, kind in ((UNKNOWN_FOR_MS - 1, OutcomeKind.RETRIED), (UNKNOWN_FOR_MS, OutcomeKind.DEAD)):
+        later = attempt(body=body, history=attempt().history(first.error), now=NOW + waited)
+        assert run(decode, later, SUCCEEDED)[1].kind is kind
+
+
+def test_a_contract_the_catalog_has_not_got_waits_as_well() -> None:
     ran, outcome = run(Decode(Catalog()), attempt(), SUCCEEDED)
-    assert (ran, outcome.reason) == (False, Reason.UNKNOWN_CONTRACT)
+    assert (ran, outcome.kind) == (False, OutcomeKind.RETRIED)

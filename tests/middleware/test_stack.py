@@ -12,16 +12,20 @@ from callboard import DiscardEvent, RejectEvent, Retry, RetryLater
 from callboard.messages.catalog import Catalog
 from callboard.messages.delivery import LONGEST_ERROR, SUCCEEDED, History, Outcome, OutcomeKind, Reason
 from callboard.middleware.attempt import Attempt
-from callboard.middleware.decode import Decode
+from callboard.middleware.deadline import Watch
+from callboard.middleware.guarded import Guarded, Handler
+from callboard.middleware.layer import Layer, Place
 from callboard.middleware.retry import retry
-from callboard.middleware.stack import Guarded, Handler, Layer, Stack, default_layers
+from callboard.middleware.stack import Stack, default_order
 from tests.middleware.attempts import NOW, Layering, attempt, policy
+
+WATCH = Watch()
 
 Drive = Callable[[Sequence[Layer], Callable[[Attempt], Any], Attempt], Outcome]
 
 
 def drive_plain(layers: Sequence[Layer], invoke: Callable[[Attempt], Any], made: Attempt) -> Outcome:
-    return Guarded(Handler(invoke, policy(), is_async=False), layers).perform(made)
+    return Guarded(Handler(invoke, policy(), is_async=False), layers, WATCH).perform(made)
 
 
 def drive_async(layers: Sequence[Layer], invoke: Callable[[Attempt], Any], made: Attempt) -> Outcome:
@@ -29,7 +33,7 @@ def drive_async(layers: Sequence[Layer], invoke: Callable[[Attempt], Any], made:
         await asyncio.sleep(0)
         return invoke(made)
 
-    return asyncio.run(Guarded(Handler(ainvoke, policy(), is_async=True), layers).aperform(made))
+    return asyncio.run(Guarded(Handler(ainvoke, policy(), is_async=True), layers, WATCH).aperform(made))
 
 
 @pytest.fixture(params=[drive_plain, drive_async])
@@ -59,9 +63,8 @@ def raising(error: BaseException) -> Callable[[Attempt], Any]:
 
 
 def test_the_order_of_the_layers_is_fixed() -> None:
-    decode, last = default_layers(Catalog())
-    assert isinstance(decode, Decode)
-    assert last is retry
+    order = [place.name for place in default_order(Catalog())]
+    assert order == ["log", "decode", "discard", "dedup", "retry"]
 
 
 def test_layers_are_entered_from_the_outside_and_left_from_the_inside(drive: Drive) -> None:
@@ -117,8 +120,10 @@ def test_a_layer_that_yields_twice_is_an_error(drive: Drive) -> None:
         finally:
             closed.append("closed")
 
-    with pytest.raises(RuntimeError, match=r"twice.* a layer yields once"):
-        drive([twice], lambda _: None, attempt())
+    outcome = drive([twice], lambda _: None, attempt())
+    assert outcome.kind is OutcomeKind.RETRIED
+    assert outcome.error is not None
+    assert "a layer yields once" in outcome.error.message
     assert closed == ["closed"]
 
 
@@ -129,9 +134,22 @@ def test_a_layer_that_fails_before_the_handler_keeps_it_from_running(drive: Driv
         return (yield)
 
     ran: list[Attempt] = []
-    with pytest.raises(OSError, match="store unreachable"):
-        drive([faulty], ran.append, attempt())
+    told: list[str] = []
+    outcome = drive([told_by(told, "outer"), faulty], ran.append, attempt())
     assert ran == []
+    assert outcome.error is not None
+    assert outcome.error.message == "store unreachable"
+    assert told == ["outer in", "outer out: retried"]
+
+
+def test_a_layer_that_fails_after_the_handler_fails_the_attempt(drive: Drive) -> None:
+    def faulty(made: Attempt) -> Layering:
+        yield
+        raise OSError("no")
+
+    told: list[str] = []
+    assert drive([told_by(told, "outer"), faulty], lambda _: None, attempt()).kind is OutcomeKind.RETRIED
+    assert told == ["outer in", "outer out: retried"]
 
 
 def test_an_exception_of_the_handler_asks_for_a_retry_and_is_remembered(drive: Drive) -> None:
@@ -179,7 +197,9 @@ def test_being_cancelled_is_not_the_outcome_of_an_async_handler() -> None:
         async def wait(made: Attempt) -> None:
             await asyncio.sleep(60)
 
-        task = asyncio.create_task(Guarded(Handler(wait, policy(), is_async=True), []).aperform(attempt()))
+        task = asyncio.create_task(
+            Guarded(Handler(wait, policy(), is_async=True), [], WATCH).aperform(attempt())
+        )
         await asyncio.sleep(0)
         task.cancel()
         await task
@@ -222,7 +242,7 @@ def test_what_never_reached_the_handler_is_not_charged() -> None:
 
 def test_the_stack_wraps_event_handlers_and_leaves_plain_actors_alone() -> None:
     broker = StubBroker(middleware=[])
-    broker.add_middleware(Stack([retry]))
+    broker.add_middleware(Stack([Place("retry", retry)]))
 
     @dramatiq.actor(broker=broker)
     def plain() -> None: ...

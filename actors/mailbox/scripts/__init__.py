@@ -1,21 +1,14 @@
 """The mailbox's Lua scripts, and how they are run so that every error has a name."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
-from redis.exceptions import (
-    AuthenticationError,
-    ConnectionError,  # noqa: A004 - redis has errors of its own by these names
-    NoPermissionError,
-    NoScriptError,
-    RedisError,
-    TimeoutError,  # noqa: A004
-)
+from redis.exceptions import NoScriptError
 
 from ....messages.errors import MailboxRefused, MailboxUnavailable
+from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
@@ -26,24 +19,17 @@ ALLOWED_WHEN_FULL = "flags=allow-oom"
 
 PARTS = {
     "publish": ("base", "done", "arriving"),
-    "fetch": ("base", "done", "ending"),
-    "settle": ("base", "done", "ending", "arriving"),
-    "purge": ("base", "done", "ending"),
+    "fetch": ("base", "done", "lanes", "ending", "choosing"),
+    "settle": ("base", "done", "lanes", "ending", "arriving"),
+    "purge": ("base", "done", "lanes", "ending"),
+    "register": ("base", "lanes"),
+    "info": ("base", "lanes"),
 }
 """What goes before a script, and no more: the server runs through all of it at each call."""
 
 
-@contextmanager
-def named_errors() -> Iterator[None]:
-    """Turn the client's errors into `MailboxUnavailable` and `MailboxRefused`."""
-    try:
-        yield
-    except (AuthenticationError, NoPermissionError) as error:
-        raise MailboxRefused(f"the server does not permit it ({error}): check the user's ACL") from error
-    except (ConnectionError, TimeoutError, OSError) as error:
-        raise MailboxUnavailable(f"the server cannot be reached ({type(error).__name__})") from error
-    except RedisError as error:
-        raise MailboxRefused(f"the server refused it: {error}") from error
+named_errors = partial(name_errors, MailboxUnavailable, MailboxRefused)
+"""Turn the client's errors into `MailboxUnavailable` and `MailboxRefused`; told the server's place."""
 
 
 class Script:
@@ -58,7 +44,7 @@ class Script:
 
     def run(self, connections: Connections, root: str, arguments: list[Argument]) -> Any:
         """Run it on the workspace of `root`; raises `MailboxUnavailable` or `MailboxRefused`."""
-        with named_errors():
+        with named_errors(connections.place):
             try:
                 return connections.call("EVALSHA", self.digest, 1, root, *arguments)
             except NoScriptError:

@@ -11,6 +11,7 @@ end
 
 -- What is accepted is written together, in order, when all postings are read.
 local bodies, arrivals, here = {}, {}, {}
+local lanes_of = {}
 
 local function arrive(queue, id)
   local ids = arrivals[queue]
@@ -21,8 +22,17 @@ local function arrive(queue, id)
   ids[#ids + 1] = id
 end
 
+local function put_in_lane(target)
+  local lanes = lanes_of[target.queue] or {WIDE_FIELD, WIDE}
+  lanes[#lanes + 1], lanes[#lanes + 2] = target.id, target.lane
+  lanes_of[target.queue] = lanes
+end
+
 local function write_arrivals()
   in_slices('HSET', BODIES, bodies)
+  for queue, lanes in pairs(lanes_of) do
+    in_slices('HSET', ORDERED .. queue, lanes)
+  end
   for queue, ids in pairs(arrivals) do
     in_slices('RPUSH', READY .. queue, ids)
     wake(queue)
@@ -30,13 +40,13 @@ local function write_arrivals()
 end
 
 -- The way in. A posting is: event, fingerprint, body, delay, due, '1' if its keys were never sent before,
--- number of targets, and for each target: queue, id, window.
+-- number of targets, and for each target: queue, id, window, ordered lane or ''.
 local function take_posting()
   local posting = {event = take(), fingerprint = take(), body = take(),
     delay = take_number(), due = take_number(), sent = take(), targets = {}}
   posting.fresh, posting.again = posting.sent == '1', posting.sent == '2'
   for position = 1, take_number() do
-    posting.targets[position] = {queue = take(), id = take(), window = take_number()}
+    posting.targets[position] = {queue = take(), id = take(), window = take_number(), lane = take()}
   end
   return posting
 end
@@ -44,13 +54,35 @@ end
 -- A posting is answered with a letter for each of its targets.
 local ACCEPTED, DUPLICATE, CONFLICT, WITHHELD = 'a', 'd', 'c', 'w'
 
+-- A completion is kept under the window it was settled with, and a deploy may have changed that since.
+local former_windows
+
+local function recall_by_former_window(target)
+  if former_windows == nil then
+    former_windows = call('EXISTS', FORMER) == 1 and {}
+  end
+  if not former_windows then
+    return false
+  end
+  local actor = target.id:match('^[^:]*')
+  local known = former_windows[actor] or cjson.decode(call('HGET', FORMER, actor) or '{}')
+  former_windows[actor] = known
+  for window, matters_until in pairs(known) do
+    local mark = matters_until > NOW and recall(target.id, tonumber(window))
+    if mark then
+      return mark
+    end
+  end
+  return false
+end
+
 local function verdict_on(target, posting)
   local fingerprint = posting.fingerprint
   local live = here[target.id] or call('HGET', BODIES, target.id)
   if live then
     return sub(live, 1, 16) == fingerprint and DUPLICATE or CONFLICT
   end
-  local mark = recall(target.id, target.window)
+  local mark = recall(target.id, target.window) or recall_by_former_window(target)
   if mark then
     return sub(mark, 1, 8) == sub(fingerprint, 1, 8) and DUPLICATE or CONFLICT
   end
@@ -90,6 +122,9 @@ local function accept(target, stored, due)
   bodies[#bodies + 1] = stored
   here[target.id] = stored
   count(target.queue, 'accepted', 1)
+  if target.lane ~= '' then
+    put_in_lane(target)
+  end
   if not due then
     return arrive(target.queue, target.id)
   end

@@ -30,7 +30,7 @@ end
 local function write_counts()
   for queue, names in pairs(counted) do
     for name, by in pairs(names) do
-      if call('HINCRBY', COUNTS .. queue, name, by) == by then
+      if by ~= 0 and call('HINCRBY', COUNTS .. queue, name, by) == by then
         call('SADD', QUEUES, queue)
       end
     end
@@ -44,9 +44,14 @@ local function wake(queue)
   end
 end
 
--- A token is a fence, followed by `!` when the delivery was handed out alone.
+-- A hash of up to 512 short entries is kept as a list and searched from front to back, which cost more than all else
+-- in a fetch. One long value makes it a table for good. No id and no lane is empty.
+local WIDE_FIELD, WIDE = '', ('-'):rep(65)
+
+-- A token is a fence, followed by `!` when the delivery was handed out alone, or by `?` when it is a suspect
+-- that was not.
 local function fence_of(token)
-  return (token:gsub('!', ''))
+  return (token:gsub('[!?]', ''))
 end
 
 -- Reading ARGV from front to back.

@@ -1,9 +1,10 @@
 -- The end of a delivery that did not succeed.
 
-local function forget(id)
-  call('HDEL', BODIES, id)
-  call('HDEL', FENCES, id)
-  call('HDEL', HISTORY, id)
+local function forget(queue, ids, leased)
+  call('HDEL', BODIES, unpack(ids))
+  call('HDEL', FENCES, unpack(ids))
+  call('HDEL', HISTORY, unpack(ids))
+  leave_lanes(queue, ids, leased)
 end
 
 -- A record is kept under a name of its own, for an identity may end more than once.
@@ -22,5 +23,5 @@ local function end_delivery(queue, id, token, kind, reason, detail, history, ret
   remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
   keep_record({name = id .. '#' .. fence_of(token), queue = queue, kind = kind, reason = reason, detail = detail,
     history = history, stored = stored}, retention)
-  forget(id)
+  forget(queue, {id}, true)
 end

@@ -1,11 +1,14 @@
 -- Lease deliveries of one queue: schedules that are due and leases that ran out come first.
--- ARGV: queue, limit, owner, lease, '1' to take one suspect alone, crashes allowed, retention,
--- how long an owner that is told of suspects hunts them.
--- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, then id, stored, history of each.
+-- ARGV: queue, limit, owner, lease, `alone` or `beside` to take one suspect that shall run alone or, where that
+-- cannot be, beside others, how many suspects may be handed out together or -1 if each is to run alone,
+-- crashes allowed, retention, how long an owner that is told of suspects hunts them or 0 if it will not.
+-- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, suspects left that may be handed
+-- out together, the mark of what is handed out, then id, stored, history of each.
 
 local queue, limit, owner, lease = take(), take_number(), take(), take_number()
-local alone, crashes_allowed, retention, hunt = take() == '1', take_number(), take_number(), take_number()
-local ready, suspects = READY .. queue, SUSPECTS .. queue
+local how, together, crashes_allowed = take(), take_number(), take_number()
+local retention, hunt = take_number(), take_number()
+local ready, suspects, lone = READY .. queue, SUSPECTS .. queue, LONE .. queue
 local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 
 local function move_due()
@@ -15,6 +18,10 @@ local function move_due()
     call('ZREM', scheduled, unpack(due))
   end
 end
+
+-- What is put behind the fence: what becomes of the delivery if its lease runs out is known by it.
+local marks = {alone = '!', beside = '?'}
+local mark = marks[how] or ''
 
 -- A crash takes a whole buffer down, so only a delivery that ran alone is charged for it.
 local function charge_crash(id, token)
@@ -34,17 +41,39 @@ local function take_over(id)
   local token = call('HGET', FENCES, id)
   call('ZREM', leased, id)
   count(queue, 'takeovers', 1)
-  local ended = sub(token, -1) == '!' and charge_crash(id, token)
+  local held_as = token and sub(token, -1)
+  local ended = held_as == '!' and charge_crash(id, token)
   if not ended then
     call('HDEL', FENCES, id)
-    call('RPUSH', suspects, id)
+    call('RPUSH', (held_as == '!' or held_as == '?') and lone or suspects, id)
   end
 end
 
+local function choose_alone()
+  return {together < 0 and call('LPOP', suspects) or call('LPOP', lone) or nil}
+end
+
+local function choose_together()
+  local n = math.min(limit, together)
+  return n > 0 and call('LPOP', suspects, n) or {}
+end
+
+local function choose_suspects()
+  local ids = marks[how] and choose_alone() or choose_together()
+  for _, id in ipairs(ids) do
+    take_alone(queue, id, owner)
+  end
+  return ids
+end
+
 local function choose()
-  if alone then
-    local id = call('LPOP', suspects)
-    return id and {id} or {}
+  local ids = choose_suspects()
+  if #ids > 0 or marks[how] then
+    mark = marks[how] or '?'
+    return ids
+  end
+  if has_lanes(queue) then
+    return choose_through_lanes(queue, limit, owner)
   end
   return limit > 0 and call('LPOP', ready, limit) or {}
 end
@@ -54,10 +83,10 @@ local function hand_out(ids, answer)
     return 0
   end
   local fence = call('INCR', FENCE)
-  local token = digits(fence) .. (alone and '!' or '')
+  local token = digits(fence) .. mark
   local bodies = call('HMGET', BODIES, unpack(ids))
   local histories = call('HMGET', HISTORY, unpack(ids))
-  local fences, leases, ends = {}, {}, NOW + lease
+  local fences, leases, lost, ends = {WIDE_FIELD, WIDE}, {}, {}, NOW + lease
   for position, id in ipairs(ids) do
     if bodies[position] then
       fences[#fences + 1], fences[#fences + 2] = id, token
@@ -65,18 +94,28 @@ local function hand_out(ids, answer)
       answer[#answer + 1] = id
       answer[#answer + 1] = bodies[position]
       answer[#answer + 1] = histories[position]
+    else
+      lost[#lost + 1] = id
     end
   end
-  call('HSET', FENCES, unpack(fences))
-  call('ZADD', leased, unpack(leases))
+  if #leases > 0 then
+    call('HSET', FENCES, unpack(fences))
+    call('ZADD', leased, unpack(leases))
+  end
+  if #lost > 0 then
+    forget(queue, lost)
+  end
   return fence
 end
 
 -- One owner at a time is told of suspects, for it stops fetching until it can run them alone. If it is lost
 -- meanwhile, another is told soon.
-local function suspects_told()
-  local waiting = call('LLEN', suspects)
-  if waiting > 0 and not alone then
+local function suspects_told(left)
+  local waiting = call('LLEN', lone) + (together < 0 and left or 0)
+  if hunt == 0 then
+    return 0
+  end
+  if waiting > 0 and not marks[how] then
     local hunter = call('GET', HUNTER .. queue)
     if hunter and hunter ~= owner then
       return 0
@@ -99,15 +138,22 @@ local function next_in()
 end
 
 move_due()
-for _, id in ipairs(call('ZRANGEBYSCORE', leased, '-inf', NOW, 'LIMIT', 0, 1000)) do
+local expired = call('ZRANGEBYSCORE', leased, '-inf', NOW, 'LIMIT', 0, 1000)
+for _, id in ipairs(expired) do
   take_over(id)
 end
-local answer = {NOW, 0, 0, 0, 0}
+local answer = {NOW, 0, 0, 0, 0, 0, ''}
 answer[2] = hand_out(choose(), answer)
-answer[3] = call('LLEN', ready)
-answer[4] = suspects_told()
+local handed_out = #answer - 7
+local left = call('LLEN', suspects)
+answer[3] = call('LLEN', ready) + (has_lanes(queue) and left_in_lines(queue) or 0)
+answer[4] = suspects_told(left)
 answer[5] = next_in()
-if answer[3] > 0 then
+answer[6] = together < 0 and 0 or left
+answer[7] = mark
+-- Suspects wake another only as long as some are handed out, or those who have no room for more would wake
+-- each other without end.
+if answer[3] > 0 or (answer[6] > 0 and (#expired > 0 or (mark == '?' and handed_out > 0))) then
   wake(queue)
 end
 write_counts()

@@ -65,6 +65,7 @@ local function settle_successes(queue, window, n)
       call('HDEL', HISTORY, unpack(gone))
     end
     call('ZREM', LEASED .. queue, unpack(gone))
+    leave_lanes(queue, gone, true)
     count(queue, 'succeeded', #gone)
   end
 end
@@ -77,32 +78,58 @@ local settle = {}
 
 function settle.succeeded(s)
   remember(s.id, mark_of(s.fingerprint, s.token), s.window)
-  forget(s.id)
+  forget(s.queue, {s.id}, true)
   count(s.queue, 'succeeded', 1)
 end
 
 settle.duplicate = settle.succeeded
+
+-- It keeps its ordered lane meanwhile, but no slot.
+local function wait_until_due(s)
+  if has_lanes(s.queue) then
+    leave_slots(s.queue, {s.id})
+  end
+  call('ZADD', SCHEDULED .. s.queue, NOW + s.delay, s.id)
+  if call('ZRANGE', SCHEDULED .. s.queue, 0, 0)[1] == s.id then
+    wake(s.queue)
+  end
+end
 
 function settle.retried(s)
   call('HSET', HISTORY, s.id, s.history)
   come_back(s)
   count(s.queue, 'retried', 1)
   if s.delay > 0 then
-    call('ZADD', SCHEDULED .. s.queue, NOW + s.delay, s.id)
-    if call('ZRANGE', SCHEDULED .. s.queue, 0, 0)[1] == s.id then
-      wake(s.queue)
-    end
+    return wait_until_due(s)
+  end
+  if has_lanes(s.queue) then
+    leave_slots(s.queue, {s.id})
+  end
+  arrive(s.queue, s.id)
+end
+
+-- It goes where it will be found first: a suspect keeps its slot, any other goes before those who wait for one.
+local function give_back(s)
+  local mark = sub(s.token, -1)
+  if mark == '!' or mark == '?' then
+    call('LPUSH', (mark == '!' and LONE or SUSPECTS) .. s.queue, s.id)
+  elseif is_limited(s.queue, s.id) then
+    call('LPUSH', lane_key(LINE, s.queue, actor_of(s.id)), s.id)
+    count(s.queue, 'waiting', 1)
+    leave_slots(s.queue, {s.id})
   else
-    arrive(s.queue, s.id)
+    call('LPUSH', READY .. s.queue, s.id)
   end
 end
 
 function settle.released(s)
-  local list = sub(s.token, -1) == '!' and SUSPECTS or READY
-  call('LPUSH', list .. s.queue, s.id)
   come_back(s)
-  wake(s.queue)
   count(s.queue, 'released', 1)
+  if s.delay > 0 then
+    return wait_until_due(s)
+  end
+  give_back(s)
+  wake(s.queue)
 end
 
 function settle.dead(s)

@@ -9,7 +9,6 @@ from enum import IntEnum
 from ..messages.errors import (
     CallboardError,
     ConfigurationError,
-    InvalidAfter,
     InvalidDuration,
     MailboxRefused,
     MailboxUnavailable,
@@ -45,7 +44,6 @@ class NotThere(CallboardError):
 
 _USAGE_ERRORS = (
     ConfigurationError,
-    InvalidAfter,
     InvalidDuration,
     PublishError,
     UnknownContract,

@@ -1,18 +1,20 @@
 """`callboard info`: what a mailbox holds and what it has done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 from cyclopts import App
 from rich.console import RenderableType
+from rich.markup import escape
 
-from ..actors.mailbox.mailbox import MailboxInfo
+from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, table, write_json
 
 COLUMNS = (
     "ready",
+    "waiting",
     "leased",
     "scheduled",
     "suspects",
@@ -24,6 +26,9 @@ COLUMNS = (
     "takeovers",
 )
 """The figures of a queue that the table shows; `--json` has all of them."""
+
+LANE_COLUMNS = ("queue", "lane", "held by", "limit", "held", "waiting")
+"""What the table of lanes shows: ordered ones, and actors with a limit."""
 
 command = App(
     name="info",
@@ -40,9 +45,11 @@ def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
     """Show what a mailbox holds and what it has done. Needs no app, and makes no mailbox.
 
     `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of
-    objects: `queue`, `ready`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`, `dead`,
-    `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `fenced`), `workers` (`owner`,
-    `seen_at`) and `unrouted` (events nobody subscribed to, by contract).
+    objects: `queue`, `ready`, `waiting`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`,
+    `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `fenced`, and `lanes`, the
+    fullest ten: `lane`, `ordered`, `limit`, `waiting`, `held`, and of those `holders`, at most ten of
+    `id` and `owner`), `workers` (`owner`, `seen_at`) and `unrouted` (events nobody subscribed to, by
+    contract).
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
@@ -70,6 +77,9 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield table(("queue", *COLUMNS), rows)
     else:
         yield "no queues: nothing has been published to an actor yet"
+    lanes = [_lane_row(queue.queue, lane) for queue in info.queues for lane in queue.lanes]
+    if lanes:
+        yield table(LANE_COLUMNS, lanes, texts=3)
     if info.workers:
         yield table(
             ("worker", "seen"),
@@ -79,3 +89,15 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield "no workers: start one with callboard run"
     if info.unrouted:
         yield table(("nobody subscribed to", "events"), sorted(info.unrouted.items()))
+
+
+def _lane_row(queue: str, lane: LaneInfo) -> list[object]:
+    limit = "-" if lane.limit is None else "in order" if lane.ordered else lane.limit
+    return [queue, escape(lane.lane), escape(_held_by(lane.holders)), limit, lane.held, lane.waiting]
+
+
+def _held_by(holders: Sequence[Holder]) -> str:
+    """The workers that others wait for, or what is held by none."""
+    owners = sorted({holder.owner for holder in holders if holder.owner})
+    idle = [holder.id for holder in holders if not holder.owner]
+    return ", ".join([*owners, *(f"{each} (not leased)" for each in idle)])

@@ -71,9 +71,9 @@ def naming(settings: Settings) -> Iterator[None]:
     try:
         yield
     except MailboxUnavailable as error:
-        raise MailboxUnavailable(
-            f"{address_of(settings)}: {error}: see that it runs and that the address is right"
-        ) from error
+        if settings.url is not None:
+            raise  # it names the server
+        raise MailboxUnavailable(f"{settings.home}: {error}") from error
     except MailboxRefused as error:
         raise MailboxRefused(f"{address_of(settings)}: {error}") from error
 

@@ -1,14 +1,16 @@
 """How `send` hands a chunk of events over: to the mailbox, or, for a dry run, to nobody."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from ..actors.app import Callboard
-from ..actors.publisher import Receipt
-from ..messages.codec import encode
+from ..actors.prepared import Prepared
+from ..actors.publisher import KeyOf
+from ..actors.receipt import Receipt
 from ..messages.errors import ManyRefused, PublishError
-from ..messages.event import Event, check_key
+from ..messages.event import Event
+from ..messages.timing import After
 
 Result = Receipt | PublishError | None
 """What became of an event; None when it was only checked."""
@@ -20,9 +22,9 @@ Post = Callable[[Sequence[Event]], Sequence[Result]]
 class Options(msgspec.Struct, frozen=True):
     """What holds for all events of a command."""
 
-    after: str | int | None
+    after: After | None
     attributes: dict[str, str]
-    key: Callable[[Event], str] | None
+    key: KeyOf | None
     """Makes the dedup key; None for what the contract says."""
 
 
@@ -31,9 +33,7 @@ def live(app: Callboard, options: Options) -> Post:
 
     def post(events: Sequence[Event]) -> Sequence[Result]:
         try:
-            return app.publish_many(
-                events, after=options.after, dedup_key=options.key, attributes=options.attributes
-            )
+            return app.publisher.publish_many(_prepared(app, options, events))
         except ManyRefused as some:
             results = {**some.receipts, **some.refused}
             return [
@@ -44,15 +44,16 @@ def live(app: Callboard, options: Options) -> Post:
 
 
 def dry(app: Callboard, options: Options) -> Post:
-    """Checks what publishing would check before it asks the mailbox."""
+    """Checks all that publishing checks before it asks the mailbox."""
 
-    def check(event: Event) -> Result:
-        try:
-            encode(event, id="dry-run", source=app.name, attributes=options.attributes)
-            if options.key is not None:
-                check_key(options.key(event))
-        except PublishError as error:
-            return error
-        return None
+    def check(events: Sequence[Event]) -> Sequence[Result]:
+        checked = _prepared(app, options, events)
+        return [each if isinstance(each, PublishError) else None for each in checked]
 
-    return lambda events: [check(event) for event in events]
+    return check
+
+
+def _prepared(app: Callboard, options: Options, events: Sequence[Event]) -> Iterator[Prepared | PublishError]:
+    return app.publisher.prepare_many(
+        events, after=options.after, dedup_key=options.key, attributes=options.attributes
+    )

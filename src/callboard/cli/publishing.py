@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from ..messages.contract import Contract
 from ..messages.errors import ConfigurationError
 from ..messages.event import Event, key_from
-from ..messages.timing import read_after
+from ..messages.timing import After, read_after
 from .posting import Options
 
 
@@ -38,13 +38,11 @@ class Publishing:
         )
 
 
-def _after(text: str | None) -> str | int | None:
-    """What `publish(after=)` takes; raises `InvalidAfter` now and not at the first event."""
+def _after(text: str | None) -> After | None:
+    """When all events are due; raises `InvalidAfter` now and not at some later event."""
     if text is None:
         return None
-    after = int(text) if text.strip().isdecimal() else text
-    read_after(after)
-    return after
+    return read_after(int(text) if text.strip().isdecimal() else text)
 
 
 def _attributes(given: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from ..actors.publisher import Receipt
+from ..actors.receipt import Receipt
 from ..messages.errors import ConfigurationError
 from .bodies import Line, open_source, read_data, read_event, read_lines, size_of
 from .exits import ExitCode

@@ -74,7 +74,7 @@ def start(*, home: Home = None) -> None:
 
 
 def _version(url: str) -> str:
-    with closing(redis.Redis.from_url(url)) as client, named_errors():
+    with closing(redis.Redis.from_url(url)) as client, named_errors(url):
         told = client.info("server")
     name = told.get("server_name", "redis")
     return f"{name} {told.get(f'{name}_version', told['redis_version'])}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..actors.publisher import Receipt
+from ..actors.receipt import Receipt
 from ..messages.errors import MailboxError, PublishError, UnreadableBody
 from ..messages.event import Event
 from .bodies import LONGEST_BODY, Line, Source

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..messages.errors import CallboardError
@@ -62,14 +63,21 @@ class Crew:
         self.start()
         return told
 
-    def kill_one(self) -> int | None:
-        """Kill a worker process that is at work, as a crash would; its id, or None if there is none yet."""
+    def kill_one(self, holds: Callable[[], bool]) -> int | None:
+        """Kill a worker process, as a crash would, while it holds deliveries; its id, or None if none did.
+
+        `holds` tells whether the worker, which stands still meanwhile, holds any.
+        """
         for pool in self._pools:
             found = read_workers(self._effects, pool.pid) if pool is not None else []
-            if found:
+            if not found:
+                continue
+            os.kill(found[-1], signal.SIGSTOP)
+            if holds():
                 self.killed.add(found[-1])
                 os.kill(found[-1], signal.SIGKILL)
                 return found[-1]
+            os.kill(found[-1], signal.SIGCONT)
         return None
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..actors.app import Callboard
 from ..actors.embedded import EmbeddedServer
-from ..actors.mailbox.mailbox import MailboxInfo
+from ..actors.mailbox.infos import MailboxInfo
 from ..actors.mailbox.redis import RedisMailbox
 from ..messages.errors import CallboardError
 from .board import Scene
@@ -32,6 +32,9 @@ LATEST = 2000
 
 KILL_AT = 0.4
 """Kill a worker when this part of all events is published."""
+
+HOLDS_ITS_BREATH = 0.5
+"""Seconds without anything new, in which all is done but what a worker that stands still holds."""
 
 Show = Callable[[Scene], None]
 Tell = Callable[[str], None]
@@ -112,12 +115,22 @@ class Play:
 
     def _look_after_workers(self) -> None:
         if self._kill_wanted and self._published >= KILL_AT * len(self._plan.events):
-            pid = self._crew.kill_one()
+            pid = self._crew.kill_one(self._is_held)
             if pid is not None:
                 self._kill_wanted = False
                 self._tell(f"kill -9 {pid}")
         for line in self._crew.look():
             self._tell(line)
+
+    def _is_held(self) -> bool:
+        """Whether something stays leased, once the workers that still go on have done the rest."""
+        give_up_at = time.monotonic() + HOLDS_ITS_BREATH
+        while time.monotonic() < give_up_at:
+            queues = self._mailbox.info().queues
+            if not any(queue.leased for queue in queues):
+                return False
+            time.sleep(TICK / 5)
+        return True
 
     def _scene(self, info: MailboxInfo) -> Scene:
         delays = read_delays(self._effects, LATEST)
@@ -179,8 +192,7 @@ def stage(home: Path | None) -> Iterator[Path]:
     try:
         yield made
     finally:
-        _await_end(made)
-        shutil.rmtree(made)
+        _clear_away(made)
 
 
 def play(home: Path | None, plan: Plan, *, workers: int, kill: bool, show: Show, tell: Tell) -> Verdict:
@@ -191,9 +203,17 @@ def play(home: Path | None, plan: Plan, *, workers: int, kill: bool, show: Show,
             return one.run()
 
 
-def _await_end(home: Path) -> None:
-    """Wait until the server, whose last user has left, has ended."""
+def _clear_away(home: Path) -> None:
+    """Remove a directory once the server, whose last user has left, has ended."""
     server = EmbeddedServer(home)
     give_up_at = time.monotonic() + 10
-    while server.pid() is not None and time.monotonic() < give_up_at:
+    while home.exists():
+        is_late = time.monotonic() > give_up_at
+        if is_late or server.pid() is None:
+            try:
+                shutil.rmtree(home)
+            except OSError:
+                # A server that answers no more still puts its files away.
+                if is_late:
+                    raise
         time.sleep(TICK / 2)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ..actors.mailbox.mailbox import MailboxInfo
+from ..actors.mailbox.infos import MailboxInfo
 from .effects import Effect
 from .plan import Plan
 
@@ -88,7 +88,7 @@ def judge(
 
 def waiting(info: MailboxInfo) -> int:
     """Deliveries that are not at their end."""
-    return sum(queue.ready + queue.leased + queue.scheduled + queue.suspects for queue in info.queues)
+    return sum(queue.live for queue in info.queues)
 
 
 def percentile(ordered: Sequence[int], part: float) -> int:

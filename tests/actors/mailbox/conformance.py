@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import redis
 
+from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.mailbox import (
     MIN_WINDOW_MS,
     Fetched,
     Mailbox,
-    MailboxInfo,
     Posting,
-    QueueInfo,
     Settlement,
     Target,
     Verdict,
@@ -38,10 +37,15 @@ def fingerprint(body: bytes) -> bytes:
 
 
 def target(
-    key: str = "A-1", *, actor: str = "receipt", queue: str = QUEUE, window_ms: int = MIN_WINDOW_MS
+    key: str = "A-1",
+    *,
+    actor: str = "receipt",
+    queue: str = QUEUE,
+    window_ms: int = MIN_WINDOW_MS,
+    lane: str = "",
 ) -> Target:
     """A delivery to be made."""
-    return Target(actor, queue, key, window_ms)
+    return Target(actor, queue, key, window_ms, lane)
 
 
 def posting(*targets: Target, body: bytes = b"{}", delay_ms: int = 0, due_at: int = 0) -> Posting:
@@ -83,7 +87,7 @@ def queue_of(info: MailboxInfo, name: str) -> QueueInfo:
 def check_conservation(info: MailboxInfo) -> None:
     """Whatever was accepted is in exactly one place (invariant I2)."""
     for queue in info.queues:
-        held = queue.ready + queue.leased + queue.scheduled + queue.suspects
+        held = queue.live
         assert queue.accepted == held + queue.succeeded + queue.dead + queue.discarded, queue
 
 

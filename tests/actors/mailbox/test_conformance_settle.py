@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from callboard.actors.mailbox.mailbox import QueueInfo, Settlement, Subscription, Verdict
+from callboard.actors.mailbox.infos import QueueInfo
+from callboard.actors.mailbox.mailbox import Settlement, Subscription, Verdict
 from callboard.messages.delivery import (
     HEADER_SIZE,
     NO_HISTORY,

@@ -5,17 +5,20 @@ from collections.abc import Callable
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import Subscription
+from callboard.actors.mailbox.mailbox import Settlement, Subscription, Verdict
 from callboard.messages.errors import MailboxUnavailable
 from tests.actors.mailbox.conformance import (
     DEADLINE,
     LONG,
+    SUCCEEDED,
     WORKER,
     Stage,
     posting,
     settlement,
     target,
 )
+
+HOUR = 3_600_000
 
 
 def test_routes_are_what_actors_registered_in_their_order(stage: Stage) -> None:
@@ -55,6 +58,22 @@ def test_registering_an_actor_anew_replaces_what_was_known(stage: Stage, change:
     after = stage.mailbox.routes()
     assert after.version > before.version
     assert after.subscriptions == (change,)
+
+
+@pytest.mark.parametrize(
+    "windows", [[HOUR, 2 * HOUR], [2 * HOUR, HOUR], [HOUR, 2 * HOUR, 3 * HOUR], [HOUR, 2 * HOUR, HOUR]]
+)
+def test_a_changed_window_forgets_no_completion(stage: Stage, windows: list[int]) -> None:
+    for window_ms in windows:
+        stage.mailbox.register([Subscription("receipt", "orders", {"order.placed": window_ms})])
+        event = posting(target(f"done under {window_ms}", window_ms=window_ms))
+        stage.publish(event)
+        for delivery in stage.fetch().deliveries:
+            stage.settle(Settlement(delivery, SUCCEEDED, window_ms=window_ms))
+    again = [target(f"done under {former}", window_ms=windows[-1]) for former in windows]
+    assert stage.publish(*(posting(each) for each in again)) == [[Verdict.DUPLICATE]] * len(windows)
+    assert stage.publish(posting(again[0], body=b"other")) == [[Verdict.CONFLICT]]
+    assert stage.publish(posting(target("new", window_ms=windows[-1]))) == [[Verdict.ACCEPTED]]
 
 
 def test_registering_nothing_changes_nothing(stage: Stage) -> None:

@@ -1,7 +1,6 @@
 """Memory as the model, and the servers checked against it: the same steps must give the same answers.
 
-Time cannot pass alike in both, so no step depends on a precise moment: delays are none or never over,
-leases are long or run out at once.
+Time cannot pass alike in both: delays are none or never over, leases are long or run out at once.
 """
 
 import os
@@ -20,13 +19,16 @@ from hypothesis.stateful import (
 )
 
 from callboard.actors.mailbox.mailbox import (
+    EACH_ALONE,
     MAX_CRASHES,
     EndedRecord,
     Fetched,
     Posting,
     Settlement,
     Subscription,
+    Suspects,
 )
+from callboard.actors.mailbox.memory import MemoryMailbox
 from callboard.messages.delivery import Delivery, Outcome, OutcomeKind
 from tests.actors.mailbox.conformance import (
     DEAD,
@@ -45,6 +47,7 @@ from tests.actors.mailbox.conformance import (
     settlement,
     target,
 )
+from tests.actors.mailbox.lane_watch import LaneWatch
 
 QUEUE_OF = {"receipt": "orders", "audit": "orders", "stock": "stock"}
 FINAL = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE, OutcomeKind.DEAD, OutcomeKind.DISCARDED}
@@ -54,13 +57,23 @@ Pair = tuple[Delivery, Delivery]
 """A delivery as the model handed it out, and as the subject did."""
 
 queues = st.sampled_from(["orders", "stock"])
+suspects = st.sampled_from(
+    [
+        EACH_ALONE,
+        Suspects(together=2),
+        Suspects(together=0),
+        Suspects(together=0, charged=False),
+        Suspects(together=1, hunts=False),
+    ]
+)
 outcomes = st.sampled_from(
     [SUCCEEDED, SUCCEEDED, DUPLICATE, DEAD, DISCARDED, RELEASED, retried(), retried(LONG)]
 )
 targets = st.builds(
-    lambda actor, key: target(key, actor=actor, queue=QUEUE_OF[actor]),
+    lambda actor, key, lane: target(key, actor=actor, queue=QUEUE_OF[actor], lane=lane and f"{actor}:{lane}"),
     st.sampled_from(sorted(QUEUE_OF)),
-    st.sampled_from(["1", "2", "3", "4"]),
+    st.sampled_from(["1", "2", "3", "4", "5", "6"]),
+    st.sampled_from(["", "a", "a", "b"]),
 )
 postings = st.builds(
     lambda whom, body, delay_ms: posting(*whom, body=body, delay_ms=delay_ms),
@@ -82,6 +95,7 @@ class Mailboxes(RuleBasedStateMachine):
         self.held: list[Pair] = []
         self.settled: list[tuple[Settlement, Settlement]] = []
         self.completed: set[str] = set()
+        self.lanes = LaneWatch()
 
     @initialize(some=st.lists(postings, min_size=3, max_size=6))
     def begin_with_some(self, some: list[Posting]) -> None:
@@ -89,20 +103,22 @@ class Mailboxes(RuleBasedStateMachine):
 
     @rule(some=st.lists(postings, min_size=1, max_size=3))
     def publish(self, some: list[Posting]) -> None:
-        assert self.subject.mailbox.publish(some) == self.model.mailbox.publish(some)
+        verdicts = self.model.mailbox.publish(some)
+        assert self.subject.mailbox.publish(some) == verdicts
+        self.lanes.published(some, verdicts)
 
-    @rule(queue=queues, limit=st.integers(0, 4), alone=st.booleans())
-    def fetch(self, queue: str, limit: int, alone: bool) -> None:
-        self._fetch(queue, max(limit, 1) if alone else limit, alone=alone)
+    @rule(queue=queues, limit=st.integers(0, 4), alone=st.booleans(), suspects=suspects)
+    def fetch(self, queue: str, limit: int, alone: bool, suspects: Suspects) -> None:
+        self._fetch(queue, max(limit, 1) if alone else limit, alone=alone, suspects=suspects)
 
     @rule(queue=queues, kinds=st.lists(outcomes, min_size=3, max_size=3), alone=st.booleans())
     def fetch_and_settle(self, queue: str, kinds: list[Outcome], alone: bool) -> None:
         pairs = self._fetch(queue, len(kinds), alone=alone)
         self._settle_held(list(zip(pairs, kinds, strict=False)), [])
 
-    @rule(queue=queues)
-    def fetch_and_crash(self, queue: str) -> None:
-        self._fetch(queue, 1, lease_ms=1)
+    @rule(queue=queues, suspects=suspects)
+    def fetch_and_crash(self, queue: str, suspects: Suspects) -> None:
+        self._fetch(queue, 2, lease_ms=1, suspects=suspects)
         self._let_leases_end()
 
     @rule(queue=queues, times=st.integers(1, MAX_CRASHES))
@@ -143,9 +159,15 @@ class Mailboxes(RuleBasedStateMachine):
             assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
             self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
 
-    @rule(actor=st.sampled_from(sorted(QUEUE_OF)), order=st.integers(0, 1), window_ms=st.sampled_from([1, 2]))
-    def register(self, actor: str, order: int, window_ms: int) -> None:
-        subscription = Subscription(actor, QUEUE_OF[actor], {"order.placed": window_ms}, order=order)
+    @rule(
+        actor=st.sampled_from(sorted(QUEUE_OF)),
+        queue=st.sampled_from(["", "", "", "orders", "stock"]),
+        limit=st.sampled_from([None, 1, 1, 2, 3]),
+        window_ms=st.sampled_from([1, 2]),
+    )
+    def register(self, actor: str, queue: str, limit: int | None, window_ms: int) -> None:
+        windows = {"order.placed": window_ms}
+        subscription = Subscription(actor, queue or QUEUE_OF[actor], windows, concurrency=limit)
         changes = []
         for mailbox in (self.model.mailbox, self.subject.mailbox):
             before = mailbox.routes()
@@ -161,24 +183,42 @@ class Mailboxes(RuleBasedStateMachine):
         check_conservation(subject)
         for queue in set(QUEUE_OF.values()):
             assert queue_of(subject, queue) == queue_of(model, queue)
+        self._note_ends()
 
     def teardown(self) -> None:
+        self._finish_all()
         for queue in set(QUEUE_OF.values()):
             mine, theirs = (_endings(each.mailbox.ended(queue, 1000)) for each in (self.model, self.subject))
             assert mine == theirs
         self.model.close()
         self.subject.close()
 
+    def _note_ends(self) -> None:
+        assert isinstance(self.model.mailbox, MemoryMailbox)
+        self.lanes.forget_all_but(self.model.mailbox._deliveries._live)
+
     def _held(self, choice: int) -> Pair:
         return self.held[choice % len(self.held)]
 
-    def _fetch(self, queue: str, limit: int, *, lease_ms: int = LONG, alone: bool = False) -> list[Pair]:
+    def _fetch(
+        self,
+        queue: str,
+        limit: int,
+        *,
+        lease_ms: int = LONG,
+        alone: bool = False,
+        suspects: Suspects = EACH_ALONE,
+    ) -> list[Pair]:
         mine, theirs = (
-            each.mailbox.fetch(queue, limit, owner=WORKER, lease_ms=lease_ms, alone=alone)
+            each.mailbox.fetch(queue, limit, owner=WORKER, lease_ms=lease_ms, alone=alone, suspects=suspects)
             for each in (self.model, self.subject)
         )
         assert _handed_out(theirs) == _handed_out(mine)
         leased = {delivery.id for delivery in mine.deliveries}
+        self._note_ends()
+        self.lanes.fetched(mine.deliveries)
+        if not alone and not any(each.suspect for each in mine.deliveries):
+            self._no_more_than_a_limit_is_held(queue, leased)
         assert not leased & self.completed
         pairs = list(zip(mine.deliveries, theirs.deliveries, strict=True))
         self.held += pairs
@@ -199,9 +239,29 @@ class Mailboxes(RuleBasedStateMachine):
         theirs = self.subject.mailbox.renew([pair[1] for pair in pairs], lease_ms)
         assert sorted(each.id for each in theirs) == sorted(each.id for each in mine)
 
+    def _no_more_than_a_limit_is_held(self, queue: str, leased: set[str]) -> None:
+        for lane in queue_of(self.model.mailbox.info(), queue).lanes:
+            if lane.limit is not None and any(each.startswith(f"{lane.lane}:") for each in leased):
+                assert lane.held <= lane.limit, lane
+
+    def _finish_all(self) -> None:
+        """Whatever can be handed out gets done, and then nothing waits but for a retry that is not due."""
+        self._settle_held([(pair, SUCCEEDED) for pair in self.held], [])
+        self._note_ends()
+        for queue in set(QUEUE_OF.values()):
+            for alone in (True, False):
+                while pairs := self._fetch(queue, 2, alone=alone):
+                    self._settle_held([(pair, SUCCEEDED) for pair in pairs], [])
+                    self._note_ends()
+            state = queue_of(self.model.mailbox.info(), queue)
+            assert (state.ready, state.leased, state.suspects) == (0, 0, 0)
+            assert state.scheduled or not state.waiting
+            assert not any(lane.held + lane.waiting for lane in state.lanes if not lane.ordered)
+
     def _settle_held(self, some: list[tuple[Pair, Outcome]], publishing: list[Posting]) -> None:
         group = []
-        for pair, outcome in some:
+        # The servers settle plain successes first, which tells in the order of what they let in.
+        for pair, outcome in sorted(some, key=lambda each: each[1] is not SUCCEEDED or bool(publishing)):
             self.held.remove(pair)
             out = publishing if outcome.kind in COMPLETED else []
             group.append((settlement(pair[0], outcome, *out), settlement(pair[1], outcome, *out)))
@@ -217,6 +277,7 @@ class Mailboxes(RuleBasedStateMachine):
         return mine
 
     def _note(self, done: Settlement) -> None:
+        self.lanes.ended_by(done)
         if done.outcome.kind in COMPLETED:
             # Invariant I3; no window ends while a test runs.
             assert done.delivery.id not in self.completed
@@ -225,9 +286,10 @@ class Mailboxes(RuleBasedStateMachine):
 
 def _handed_out(fetched: Fetched) -> tuple[object, ...]:
     deliveries = [
-        (each.id, each.attempt, each.history, each.alone, bytes(each.body)) for each in fetched.deliveries
+        (each.id, each.attempt, each.history, each.alone, each.suspect, bytes(each.body))
+        for each in fetched.deliveries
     ]
-    return deliveries, fetched.waiting, fetched.suspects, fetched.next_in_ms is None
+    return deliveries, fetched.waiting, fetched.suspects, fetched.next_in_ms is None, fetched.together
 
 
 def _endings(records: list[EndedRecord]) -> list[tuple[object, ...]]:

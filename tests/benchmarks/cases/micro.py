@@ -7,6 +7,7 @@ from statistics import median
 
 import hiredis
 import msgspec
+from msgspec.structs import replace
 
 from callboard import Callboard, Context, MemoryMailbox
 from callboard.actors.broker import CallboardBroker
@@ -17,8 +18,13 @@ from callboard.actors.prefetch import Prefetch
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import decode_envelope, encode
 from callboard.messages.delivery import SUCCEEDED, Delivery
-from callboard.middleware.attempt import Attempt
-from callboard.middleware.stack import Guarded
+from callboard.middleware.attempt import Attempt, Policy
+from callboard.middleware.dedup.memory import MemoryDedupStore
+from callboard.middleware.dedup.option import Dedup
+from callboard.middleware.discard import Discard
+from callboard.middleware.guarded import Guarded, Handler
+from callboard.middleware.retry import DEFAULT_RETRY
+from callboard.middleware.stack import Stack, default_order
 
 from ..figures import Row
 from ..plan import Plan, interleave
@@ -50,7 +56,7 @@ class Samples(msgspec.Struct, frozen=True):
 def run(plan: Plan) -> list[Row]:
     """Microseconds for each delivery or event, in one thread, without a server."""
     samples = _samples()
-    steps = _way_in(samples) | _handling(samples) | _wire(samples)
+    steps = _way_in(samples) | _handling(samples) | _policies(samples) | _wire(samples)
     takes = {label: partial(_microseconds, *step) for label, step in steps.items()}
     results = interleave("micro", plan.rounds(short=2, full=5), takes)
     return [
@@ -127,14 +133,35 @@ def _handling(samples: Samples) -> dict[str, Step]:
     }
 
 
+def _policies(samples: Samples) -> dict[str, Step]:
+    """What each option costs a delivery that succeeds, each step with one more than the bare stack."""
+    stack = Stack(default_order(samples.app.catalog))
+    nothing = Policy("bare", {"order.placed": MIN_WINDOW_MS}, DEFAULT_RETRY)
+    policies = {
+        "no timeout": nothing,
+        "timeout": replace(nothing, timeout=5.0),
+        "discard by age": replace(nothing, discard=(Discard(max_age="5h"),)),
+        "discard by attempts": replace(nothing, discard=(Discard(max_attempts=9),)),
+        "discard by a predicate": replace(nothing, discard=(Discard(when=lambda _: False),)),
+        "dedup in a MemoryDedupStore": replace(nothing, dedup=Dedup(store=MemoryDedupStore())),
+    }
+
+    def performing(policy: Policy) -> Callable[[], object]:
+        handler = Handler(samples.bare.handler.invoke, policy)
+        guarded = Guarded(handler, stack.layers_for(policy), stack.watch)
+        return lambda: guarded.perform(Attempt(samples.delivery, policy))
+
+    return {f"stack: {label}": (performing(policy), 1) for label, policy in policies.items()}
+
+
 def _wire(samples: Samples) -> dict[str, Step]:
     delivery = samples.delivery
     # An answer as the client hands it on: what precedes the deliveries, then three values of each.
     identity = delivery.id.encode()
-    answer = [1, 1, 0, 0, -1, *[identity, delivery.stored, None] * GROUP]
+    answer = [1, 1, 0, 0, -1, 0, b"", *[identity, delivery.stored, None] * GROUP]
     settlements = [Settlement(delivery, SUCCEEDED)] * GROUP
     return {
-        f"read_fetched, of {GROUP}": (lambda: read_fetched(answer, QUEUE, 0.0, alone=False), GROUP),
+        f"read_fetched, of {GROUP}": (lambda: read_fetched(answer, QUEUE, 0.0), GROUP),
         f"settle_arguments, of {GROUP}": (lambda: settle_arguments(settlements, 1), GROUP),
         "pack them for the server again": _packing(settle_arguments(settlements, 1)[0]),
     }

@@ -1,0 +1,42 @@
+"""What may be said of an actor when it is declared."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from ..messages.errors import InvalidActor
+from ..middleware.options import Options, OptionsSaid
+
+
+class ActorOptions(OptionsSaid, total=False):
+    """The keywords of `@app.actor`; what is left out is decided by the queue, the app or the default."""
+
+    name: str | None
+    """Its name in routes, records and metrics; the function's if None."""
+    queue: str
+    """The queue its deliveries wait in: "default"."""
+    priority: int
+    """Lower ones go first among what a worker holds: 0."""
+    concurrency: int | None
+    """How many of its deliveries may run at a time, over all workers; None for any number."""
+    ordered: bool
+    """Whether those of one contract key run one at a time, in the order of publishing: False."""
+
+
+class Said(Options, frozen=True, kw_only=True):
+    """The same, as it was said."""
+
+    name: str | None = None
+    queue: str = "default"
+    priority: int = 0
+    concurrency: int | None = None
+    ordered: bool = False
+
+
+def check_words(said: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `InvalidActor` for an option there is not, naming the nearest."""
+    options = tuple(known)
+    for word in said:
+        if word not in options:
+            near = get_close_matches(word, options, 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose of {', '.join(options)}"
+            raise InvalidActor(f"there is no option {word!r}: {hint}")

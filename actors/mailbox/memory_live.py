@@ -1,0 +1,36 @@
+"""A delivery as the memory mailbox keeps it while it has not ended."""
+
+from dataclasses import dataclass
+
+from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, History
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A delivery that has not ended: ready, waiting in a lane, leased, scheduled or suspect."""
+
+    id: str
+    queue: str
+    stored: bytes
+    lane: str = ""
+    """The ordered lane it belongs to, empty for none."""
+    history: History = NO_HISTORY
+    fence: int = 0
+    """The lease that holds it; 0 while nobody does."""
+    lease_end: int = 0
+    alone: bool = False
+    """Whether its lease was given to it alone."""
+    suspect: bool = False
+    """Whether it was leased with others though a worker that held it was lost."""
+    owner: str = ""
+    """The worker that fetched it last."""
+
+    @property
+    def actor(self) -> str:
+        """The name of the actor it is for."""
+        return self.id.partition(":")[0]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells its body from another."""
+        return self.stored[:FINGERPRINT_SIZE]

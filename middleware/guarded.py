@@ -1,0 +1,101 @@
+"""A handler with layers around it: one implementation of a layer serves `def` and `async def` handlers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from ..messages.delivery import RELEASED, Outcome
+from .attempt import Attempt, Policy
+from .deadline import Watch
+from .layer import Layer, Layering
+from .retry import DEFAULT_RETRY, decided
+from .timeout import acall, call, failure
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.stack")
+
+
+class Handler:
+    """A user's function, as an actor of Callboard holds it until the stack is put around it.
+
+    `invoke` calls the function with what it wants of an attempt; for an `async def` it returns the
+    coroutine.
+    """
+
+    def __init__(self, invoke: Callable[[Attempt], Any], policy: Policy, *, is_async: bool = False) -> None:
+        self.invoke = invoke
+        self.policy = policy
+        self.is_async = is_async
+
+
+class Guarded:
+    """A handler with the stack around it: runs one attempt and says what it came to, whatever happens."""
+
+    def __init__(self, handler: Handler, layers: Sequence[Layer], watch: Watch) -> None:
+        self.handler = handler
+        self.is_async = handler.is_async
+        self.policy = handler.policy
+        self.layers = tuple(layers)
+        self._invoke = handler.invoke
+        self._watch = watch
+
+    def perform(self, attempt: Attempt) -> Outcome:
+        """Run a `def` handler."""
+        entered: list[Layering] = []
+        outcome = self._enter(attempt, entered)
+        if outcome is None:
+            outcome = call(self._watch, self._invoke, attempt)
+        return _leave(attempt, entered, outcome) if entered else outcome
+
+    async def aperform(self, attempt: Attempt) -> Outcome:
+        """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
+        entered: list[Layering] = []
+        outcome = self._enter(attempt, entered)
+        if outcome is None:
+            try:
+                outcome = await acall(self._watch, self._invoke, attempt)
+            except BaseException:
+                _leave(attempt, entered, RELEASED)
+                raise
+        return _leave(attempt, entered, outcome) if entered else outcome
+
+    def _enter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
+        """Run the layers up to the handler; an outcome if one of them answered by itself."""
+        for layer in self.layers:
+            try:
+                generator = layer(attempt)
+                next(generator)
+            except StopIteration as answer:
+                outcome: Outcome = answer.value
+                return outcome
+            except Exception as error:  # noqa: BLE001 - the handler is not run, the outer layers see why
+                return fault(attempt, error)
+            entered.append(generator)
+        return None
+
+
+def _leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+    for generator in reversed(entered):
+        try:
+            generator.send(outcome)
+        except StopIteration as answer:
+            outcome = answer.value
+        except Exception as error:  # noqa: BLE001 - as above
+            outcome = fault(attempt, error)
+        else:
+            generator.close()
+            twice = RuntimeError(f"the layer {generator!r} yields twice: a layer yields once")
+            outcome = fault(attempt, twice)
+    return outcome
+
+
+def fault(attempt: Attempt, error: BaseException) -> Outcome:
+    """What a fault of a layer, not of the handler, comes to: by the policy that a handler's would meet."""
+    logger.error("a layer failed", actor=attempt.policy.actor, exc_info=error)
+    attempt.started = True
+    outcome = failure(attempt, error)
+    try:
+        return decided(attempt, outcome)
+    except Exception:
+        logger.exception("the retry policy failed: the default one decides")
+        return decided(attempt, outcome, DEFAULT_RETRY)

@@ -1,0 +1,117 @@
+"""The innermost step: calls the handler for no longer than its timeout, and makes an outcome of its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dramatiq import RateLimitExceeded
+from dramatiq.middleware import Shutdown, TimeLimitExceeded
+
+from ..messages.delivery import (
+    LONGEST_ERROR,
+    SUCCEEDED,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    error_record,
+)
+from .attempt import Attempt
+from .deadline import Deadline, Watch
+from .signals import DiscardEvent, HandlerTimeout, RejectEvent, Signal, TimeIsUp
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds an attempt may take where nothing else is said."""
+
+CONTENTION_MS = 1000
+"""How long a delivery waits that ran into a rate limit; that is no failure, and charges no attempt."""
+
+LONGEST_TIMEOUT = 60.0
+"""Seconds an attempt may ask for at most, unless the app allows more."""
+
+
+def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Outcome:
+    """Call a `def` handler on this thread."""
+    attempt.started = True
+    if attempt.timeout is None:
+        try:
+            attempt.result = invoke(attempt)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
+            return failure(attempt, error)
+        return SUCCEEDED
+    deadline = attempt.deadline = watch.of_thread()
+    has_ended = False
+    try:
+        deadline.arm(attempt, attempt.timeout)
+        attempt.result = invoke(attempt)
+        has_ended = True
+        deadline.disarm()
+    except BaseException as error:  # noqa: BLE001 - as above
+        _disarm(deadline)
+        # An interruption may come between the handler's last step and the disarming: it changes nothing.
+        return SUCCEEDED if has_ended else failure(attempt, error)
+    return SUCCEEDED
+
+
+def _disarm(deadline: Deadline) -> None:
+    try:
+        deadline.disarm()
+    except TimeIsUp:
+        # It came just before the lock was taken; it comes once.
+        deadline.disarm()
+
+
+async def acall(watch: Watch, invoke: Callable[[Attempt], Awaitable[Any]], attempt: Attempt) -> Outcome:
+    """Call an `async def` handler in this task; raises `CancelledError` when the task itself is cancelled."""
+    attempt.started = True
+    deadline = None if attempt.timeout is None else watch.of_task()
+    attempt.deadline = deadline
+    try:
+        if deadline is not None and attempt.timeout is not None:
+            deadline.arm(attempt, attempt.timeout)
+        attempt.result = await invoke(attempt)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if deadline is not None:
+            deadline.disarm()
+        if isinstance(error, asyncio.CancelledError):
+            if _is_cancelled():
+                raise  # the worker stops: that is not the handler's outcome
+            if deadline is not None and deadline.fired:
+                error = TimeIsUp()
+        return failure(attempt, error)
+    finally:
+        if deadline is not None:
+            deadline.disarm()
+            watch.forget(deadline)
+    return SUCCEEDED
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def failure(attempt: Attempt, error: BaseException) -> Outcome:
+    """What an exception of the handler means, before the retry layer has decided."""
+    if isinstance(error, DiscardEvent):
+        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, _words(error))
+    if isinstance(error, RejectEvent):
+        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, _words(error))
+    if isinstance(error, Shutdown):
+        return Outcome(OutcomeKind.RELEASED, detail="the worker stops")
+    if isinstance(error, RateLimitExceeded):
+        return Outcome(OutcomeKind.RELEASED, detail="over a rate limit", delay_ms=CONTENTION_MS)
+    if isinstance(error, TimeLimitExceeded):
+        error = _timed_out(attempt, error)
+    attempt.exception = error
+    return Outcome(OutcomeKind.RETRIED, error=error_record(error, attempt.delivery.clock.now()))
+
+
+def _timed_out(attempt: Attempt, error: BaseException) -> HandlerTimeout:
+    words = f" of {attempt.deadline.limit:g} s" if attempt.deadline else ""
+    return HandlerTimeout(f"interrupted after its timeout{words}").with_traceback(error.__traceback__)
+
+
+def _words(signal: Signal) -> str:
+    return str(signal.detail).encode("utf-8", "replace").decode()[:LONGEST_ERROR]

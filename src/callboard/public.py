@@ -1,0 +1,41 @@
+"""The public names of Callboard, as its root hands them out."""
+
+from .actors.app import Callboard
+from .actors.broker import CallboardBroker
+from .actors.context import Context
+from .actors.mailbox.memory import MemoryMailbox
+from .actors.receipt import DeliveryReceipt, Receipt
+from .messages.errors import CallboardError
+from .messages.event import Command, Event
+from .middleware.dedup.memory import MemoryDedupStore
+from .middleware.dedup.option import Dedup
+from .middleware.dedup.redis import RedisDedupStore
+from .middleware.dedup.store import DedupStore
+from .middleware.discard import Discard
+from .middleware.retry import Retry
+from .middleware.signals import DiscardEvent, HandlerTimeout, RejectEvent, RetryLater, TimeIsUp
+from .middleware.stack import Stack
+
+__all__ = [
+    "Callboard",
+    "CallboardBroker",
+    "CallboardError",
+    "Command",
+    "Context",
+    "Dedup",
+    "DedupStore",
+    "DeliveryReceipt",
+    "Discard",
+    "DiscardEvent",
+    "Event",
+    "HandlerTimeout",
+    "MemoryDedupStore",
+    "MemoryMailbox",
+    "Receipt",
+    "RedisDedupStore",
+    "RejectEvent",
+    "Retry",
+    "RetryLater",
+    "Stack",
+    "TimeIsUp",
+]

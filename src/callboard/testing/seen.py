@@ -1,0 +1,114 @@
+"""What a test may look at: attempts, events, schedules and ends, as they are when it asks."""
+
+from collections import Counter
+
+import dramatiq
+
+from ..actors.actor import EventActor
+from ..actors.app import Callboard
+from ..actors.mailbox.infos import QueueInfo
+from ..actors.mailbox.mailbox import EndedRecord
+from ..messages.delivery import HEADER_SIZE, OutcomeKind
+from ..messages.event import Event
+from .records import EndedDelivery, PastAttempt, ScheduledDelivery, event_in, moment
+from .watched import WatchedMailbox
+
+_ALL = 1_000_000
+
+
+class Seen:
+    """What happened on a stage, and what is still to come."""
+
+    def __init__(self, app: Callboard, mailbox: WatchedMailbox) -> None:
+        self.app = app
+        self._mailbox = mailbox
+        self._attempts: list[PastAttempt] = []
+        self._ended: dict[str, EndedRecord] = {}
+
+    @property
+    def attempts(self) -> list[PastAttempt]:
+        """Every attempt, in order."""
+        return self._attempts.copy()
+
+    def outcomes(self, actor: str | EventActor | None = None) -> list[OutcomeKind | None]:
+        """What the attempts came to, those of an actor or all; they equal words such as "succeeded"."""
+        name = None if actor is None else name_of(actor)
+        return [each.outcome for each in self._attempts if name in (None, each.actor)]
+
+    @property
+    def published(self) -> list[Event]:
+        """The events that the test and succeeded handlers published, in order, duplicates too."""
+        return self._mailbox.published.copy()
+
+    @property
+    def messages(self) -> list[dramatiq.Message[object]]:
+        """What was sent to plain dramatiq actors: the stage does not run them."""
+        return self._mailbox.messages.copy()
+
+    @property
+    def scheduled(self) -> list[ScheduledDelivery]:
+        """What waits until a later moment, the earliest first."""
+        return [
+            ScheduledDelivery(
+                event=event_in(self.app.catalog, live.stored[HEADER_SIZE:]),
+                actor=live.id.partition(":")[0],
+                number=live.history.attempts + 1,
+                due=moment(due_at),
+            )
+            for due_at, live in self._mailbox.scheduled()
+        ]
+
+    @property
+    def dead(self) -> list[EndedDelivery]:
+        """The deliveries that ended dead, in order."""
+        return self._ended_as(OutcomeKind.DEAD)
+
+    @property
+    def discarded(self) -> list[EndedDelivery]:
+        """The deliveries that were discarded, in order."""
+        return self._ended_as(OutcomeKind.DISCARDED)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What all queues hold and ever did, in the words of `QueueInfo`; what is zero is left out."""
+        told: Counter[str] = Counter()
+        for queue in self._mailbox.info().queues:
+            told.update(_figures_of(queue))
+        return +told
+
+    def story(self) -> str:
+        """What happened and what is still to come, a line each."""
+        return "\n".join(map(repr, [*self._attempts, *self.scheduled]))
+
+    def look_at_ends(self) -> None:
+        """Keep what ended: the mailbox forgets its record after a time, and a test may let that pass."""
+        for queue in self._mailbox.info().queues:
+            for record in reversed(self._mailbox.ended(queue.queue, _ALL)):
+                self._ended.setdefault(record.id, record)
+
+    def _ended_as(self, kind: OutcomeKind) -> list[EndedDelivery]:
+        self.look_at_ends()
+        records = [record for record in self._ended.values() if record.kind is kind]
+        return [self._told(record) for record in sorted(records, key=lambda each: each.at)]
+
+    def _told(self, record: EndedRecord) -> EndedDelivery:
+        return EndedDelivery(
+            event=event_in(self.app.catalog, record.stored[HEADER_SIZE:]),
+            actor=record.id.partition(":")[0],
+            outcome=record.kind,
+            reason=record.reason,
+            detail=record.detail,
+            attempts=record.history.attempts,
+            error=record.history.last_error,
+            at=moment(record.at),
+        )
+
+
+def name_of(actor: str | EventActor) -> str:
+    """The name of an actor that is given by it or as itself."""
+    return actor if isinstance(actor, str) else actor.actor_name
+
+
+def _figures_of(queue: QueueInfo) -> dict[str, int]:
+    figures = {field: getattr(queue, field) for field in QueueInfo.__struct_fields__}
+    return {field: figure for field, figure in figures.items() if isinstance(figure, int)}

@@ -1,0 +1,93 @@
+"""What is in a body is written nowhere but in the mailbox."""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from callboard import Callboard, Context, Event, RejectEvent, RetryLater
+from tests.actors.rehearsal import AT_ONCE, Witness, body_of, post, work_off
+
+SECRET = "s3cr3t-horse-battery"  # noqa: S105 - planted, to be looked for
+
+
+class Login(Event, name="user.logged-in"):
+    password: str
+    note: str = ""
+
+
+@pytest.fixture
+def everything_written(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
+    """All that is logged from here on, by structlog and by logging, at every level."""
+    lines: list[str] = []
+    before = structlog.get_config()
+
+    def keep(_logger: Any, _method: str, event: Any) -> Any:
+        lines.append(repr(event) + "".join(str(value) for value in event.values()))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.processors.format_exc_info, keep])
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("dramatiq").setLevel(logging.DEBUG)
+    yield lambda: "\n".join([*lines, caplog.text, *(repr(record.__dict__) for record in caplog.records)])
+    logging.getLogger("dramatiq").setLevel(logging.NOTSET)
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_secret_in_a_body_is_written_nowhere(
+    app: Callboard, everything_written: Callable[[], str], is_async: bool
+) -> None:
+    app.broker.add_middleware(Witness())
+    shown: list[str] = []
+
+    def fate(event: Login, ctx: Context) -> None:
+        shown.extend((repr(event), str(event), repr(ctx), repr(ctx._attempt.delivery), repr(ctx._attempt)))
+        shown.append(repr(ctx._attempt.envelope))
+        ctx.logger.debug("handling")
+        match event.note, ctx.attempt:
+            case "reject", _:
+                raise RejectEvent("unwanted")
+            case "later", 1:
+                raise RetryLater(timedelta(milliseconds=1))
+            case "fail", _:
+                raise ValueError("no")
+
+    async def afate(event: Login, ctx: Context) -> None:
+        fate(event, ctx)
+
+    app.actor(name="fate", retry=AT_ONCE)(afate if is_async else fate)
+    for note in ("", "reject", "later", "fail"):
+        app.publish(Login(SECRET, note))
+    valid = body_of(Login(SECRET))
+    for broken in (valid[:-9], valid.replace(b'"note":""', b'"note":7'), b'{"x":"%s"}' % SECRET.encode()):
+        post(app, broken, "fate", "user.logged-in")
+    post(app, valid, "nobody", "user.logged-in")
+    post(app, valid.replace(b"user.logged-in", b"user.logged-out"), "fate")
+    app.publish(Login(SECRET), dedup_key="k")
+    with pytest.raises(Exception, match="payload_conflict") as conflict:
+        app.publish(Login(SECRET + "x"), dedup_key="k")
+    work_off(app)
+    assert SECRET not in str(conflict.value)
+    assert len(app.mailbox.ended("default")) == 7
+    assert "handling" in everything_written()
+    assert SECRET not in everything_written()
+    assert SECRET not in "".join(shown)
+    for record in app.mailbox.ended("default"):
+        assert SECRET not in (record.detail or "")
+
+
+def test_a_secret_in_a_body_is_in_no_repr_of_what_carries_it(memory_app: Callboard) -> None:
+    @memory_app.actor
+    def handler(event: Login) -> None:
+        raise RejectEvent("unwanted")
+
+    prepared = memory_app.publisher.prepare(Login(SECRET))
+    memory_app.publish(Login(SECRET))
+    work_off(memory_app)
+    carriers = [prepared, memory_app.publisher.routed(prepared), memory_app.mailbox.ended("default")[0]]
+    assert [type(each).__name__ for each in carriers if SECRET in repr(each)] == []

@@ -1,0 +1,26 @@
+"""A process that runs one attempt with a store; run by a test, which stops it in the middle.
+
+Says `holds` when its handler runs, ends it when a line comes in, and says what the attempt came to.
+"""
+
+import sys
+
+from callboard.middleware.dedup.layer import Deduplicate
+from callboard.middleware.dedup.option import Dedup
+from callboard.middleware.dedup.redis import RedisDedupStore
+from tests.middleware.dedup.attempts import attempt, perform
+
+
+def hold(url: str, lease: str) -> str:
+    """Run the attempt; its outcome."""
+
+    def handler(_: object) -> None:
+        print("holds", flush=True)  # noqa: T201 - the test reads it
+        sys.stdin.readline()
+
+    said = Dedup(store=RedisDedupStore(url, "holder"), lease=lease)
+    return perform(Deduplicate(), attempt(said), handler).kind.value
+
+
+if __name__ == "__main__":
+    print(hold(sys.argv[1], sys.argv[2]), flush=True)  # noqa: T201 - as above

@@ -57,8 +57,11 @@ class Deadline:
         """Let an attempt begin that may take `limit` seconds."""
         self.fired = False
         self._attempt = attempt
-        self.began = time.monotonic()
-        self.set_limit(limit)
+        self.began = began = time.monotonic()
+        self.limit = limit
+        self._at = began + limit
+        if limit < self._watch.shortest:
+            self._watch.look_soon(limit)
 
     def set_limit(self, limit: float) -> None:
         """Let what runs take `limit` seconds from its beginning."""

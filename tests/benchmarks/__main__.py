@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .cases import backlog, idle, micro, mix, process, publish, schedule, waiting
+from .cases import backlog, idle, micro, mix, policies, process, publish, schedule, waiting
 from .figures import Row
 from .ground import open_ground
 from .machine import look
@@ -21,6 +21,7 @@ from .report import Results
 CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "process": process.run,
     "mix": mix.run,
+    "policies": policies.run,
     "publish": publish.run,
     "idle": idle.run,
     "backlog": backlog.run,

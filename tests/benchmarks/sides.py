@@ -4,19 +4,24 @@ import asyncio
 import time
 from collections.abc import Sequence
 from operator import and_
+from typing import Literal
 
 import dramatiq
 import msgspec
 from dramatiq.brokers.redis import RedisBroker
 
-from callboard import Callboard, Event
+from callboard import Callboard, Dedup, Discard, Event, Retry
+from callboard.actors.actor_options import ActorOptions
 from callboard.actors.mailbox.mailbox import Settlement
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.messages.delivery import OutcomeKind
 
 from .tally import Tally
 
-ORDER = ("A-1029384756", "ann@example.org", 25.5)
+FIRST = 1029384756
+"""The number of the first order."""
+
+ORDER = (f"A-{FIRST}", "ann@example.org", 25.5)
 """What every event, and every message, carries beside the moment it is due."""
 
 BATCH = 10_000
@@ -60,6 +65,10 @@ class WatchedMailbox(RedisMailbox):
         return held
 
 
+Policies = Literal["none", "stack", "ordered", "limited"]
+"""What is said of the actor that takes orders."""
+
+
 class Spec(msgspec.Struct, frozen=True):
     """What a worker process is to be."""
 
@@ -73,11 +82,31 @@ class Spec(msgspec.Struct, frozen=True):
     """Queues beside the one that is used."""
     in_flight: int = 100
     threads: int = 8
+    policies: Policies = "none"
+    keys: int = 1
+    """Entities that the orders are about."""
 
 
-def order(due: float | None = None) -> OrderPlaced:
+def order(due: float | None = None, number: int = 0) -> OrderPlaced:
     """An event; due now if nothing else is said."""
-    return OrderPlaced(*ORDER, time.monotonic() if due is None else due)
+    _, email, total = ORDER
+    return OrderPlaced(f"A-{FIRST + number}", email, total, time.monotonic() if due is None else due)
+
+
+def _said(name: str, policies: Policies) -> ActorOptions:
+    """What is said of the actor whose handler does nothing."""
+    match policies:
+        case "stack":
+            unwanted = Discard(max_age="5h", max_attempts=9, when=lambda event: event.total < 0)
+            retry = Retry.exponential(max_attempts=20, never_on=KeyError)
+            dedup = Dedup(window="1d")
+            return {"name": name, "timeout": "30s", "discard": unwanted, "retry": retry, "dedup": dedup}
+        case "ordered":
+            return {"name": name, "ordered": True}
+        case "limited":
+            return {"name": name, "concurrency": 100}
+        case "none":
+            return {"name": name}
 
 
 def callboard_app(spec: Spec, tally: Tally | None = None) -> Callboard:
@@ -91,7 +120,7 @@ def callboard_app(spec: Spec, tally: Tally | None = None) -> Callboard:
     )
     if "order" in spec.actors:
 
-        @app.actor(name="take_order")
+        @app.actor(**_said("take_order", spec.policies))
         def take_order(event: OrderPlaced) -> None:
             tally.handled(event.due)
 
@@ -139,11 +168,11 @@ def dramatiq_actor(spec: Spec, tally: Tally | None = None) -> dramatiq.Actor[[st
     return take_order
 
 
-def publish_orders(app: Callboard, count: int, *, after: str | None = None) -> None:
+def publish_orders(app: Callboard, count: int, *, after: str | None = None, keys: int = 1) -> None:
     """Publish so many events in as few calls as `publish_many` makes of them."""
     while count > 0:
         some = min(count, BATCH)
-        app.publish_many((order() for _ in range(some)), after=after)
+        app.publish_many((order(number=number % keys) for number in range(some)), after=after)
         count -= some
 
 

@@ -38,12 +38,12 @@ def run(plan: Plan) -> list[Row]:
     ]
 
 
-def callboard_take(ground: Ground, count: int) -> Cost:
+def callboard_take(ground: Ground, count: int, spec: Spec | None = None) -> Cost:
     """Callboard's side, from the first handler until the last settlement is durable."""
     ground.clear()
-    spec = Spec("callboard", ground.url)
+    spec = spec or Spec("callboard", ground.url)
     app = callboard_app(spec)
-    publish_orders(app, count)
+    publish_orders(app, count, keys=spec.keys)
     ground.settle_down()
     take = _worked(ground, spec, count, {})
     done = next(queue for queue in app.mailbox.info().queues if queue.queue == "default")

@@ -1,5 +1,6 @@
 """An embedded server is found, started and waited for, whatever surrounds it."""
 
+import os
 import signal
 import socketserver
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from callboard.actors import keeper
 from callboard.actors.embedded import EmbeddedServer
 from callboard.actors.filelocks import Kind, free, take
 from callboard.actors.launch import launch, server_binary
@@ -91,3 +93,15 @@ def test_a_server_that_reads_its_data_in_is_waited_for_beyond_all_patience(tmp_p
             thread.join()
     assert Reader.asked == 100
     free(keeper)
+
+
+def test_the_keeper_syncs_every_append_only_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(keeper.os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    keeper._sync(str(tmp_path / "appendonlydir"))
+    assert synced == []
+    (tmp_path / "appendonlydir").mkdir()
+    for name in ("a.1.incr.aof", "a.2.incr.aof", "a.manifest", "a.1.base.rdb"):
+        (tmp_path / "appendonlydir" / name).touch()
+    keeper._sync(str(tmp_path / "appendonlydir"))
+    assert sorted(Path(path).name for path in synced) == ["a.1.incr.aof", "a.2.incr.aof"]

@@ -1,4 +1,4 @@
-"""A handler that cannot be interrupted: its delivery is taken over, and what it comes to late is fenced off."""
+"""A handler that cannot be interrupted: its delivery is taken over, and its own late end is fenced off."""
 
 import threading
 

@@ -174,9 +174,9 @@ def test_a_handler_whose_own_task_was_cancelled_has_failed(memory_app: Callboard
 
     memory_app.publish(OrderPlaced("A"))
     work_off(memory_app)
-    # No `Exception`, so no retry policy covers it that does not say so.
-    assert starts == [1]
-    assert ended(memory_app).reason is Reason.REJECTED
+    # Whatever a handler raises is a failed attempt, unless its policy says otherwise.
+    assert starts == [1, 2, 3]
+    assert ended(memory_app).reason is Reason.MAX_ATTEMPTS
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -116,8 +116,8 @@ class Refused(ConnectionError):
         ({"never_on": ValueError}, KeyError(), 1000),
         ({"on": ConnectionError, "never_on": Refused}, Refused(), Reason.REJECTED),
         ({"on": ConnectionError, "never_on": Refused}, ConnectionError(), 1000),
-        ({}, KeyboardInterrupt(), Reason.REJECTED),
-        ({"on": BaseException}, KeyboardInterrupt(), 1000),
+        ({}, KeyboardInterrupt(), 1000),
+        ({"on": Exception}, KeyboardInterrupt(), Reason.REJECTED),
         ({"on": ()}, ValueError(), Reason.REJECTED),
     ],
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..messages.errors import InvalidActor, TooMuchPublished
+from ..messages.errors import InvalidActor, PublishError, TooMuchPublished
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
 from ..middleware.options import seconds_of
@@ -134,7 +134,14 @@ class Context:
         Correlation is inherited. Raises what `Callboard.publish` raises, but for conflicts, which
         show only when the attempt is settled; and `TooMuchPublished` for more than 10,000 events or
         8 MB in one attempt, which are not one step any more: publish a part each in further events.
+        An actor with a dedup store of its own cannot: `PublishError`.
         """
+        dedup = self._attempt.policy.dedup
+        if dedup is not None and dedup.store is not None:
+            raise PublishError(
+                f"{self.actor} has a dedup store of its own, which cannot be one step with the mailbox: "
+                "publish with app.publish(), or leave its dedup to the mailbox"
+            )
         prepared = self._publisher.prepare(
             event,
             after=after,

@@ -1,5 +1,7 @@
 """One attempt, from a delivery to its settlement: what worker processes and the harness of tests share."""
 
+import asyncio
+
 from msgspec.structs import replace
 
 from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
@@ -34,7 +36,9 @@ async def aperform(hooks: EventHooks, guarded: Guarded, attempt: Attempt) -> Out
         with hooks.around(attempt.delivery) as hooked:
             hooked.outcome = hooked.skipped or await guarded.aperform(attempt)
             return hooked.outcome
-    except Exception as error:  # noqa: BLE001 - as above
+    except (asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
         return fault(attempt, error)
 
 

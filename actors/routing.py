@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from ..messages.contract import Kind
-from ..messages.errors import AmbiguousCommand, UnroutedEvent
+from ..messages.errors import AmbiguousCommand, InvalidKey, UnroutedEvent
 from ..messages.fields import id_in, key_in
 from .mailbox.mailbox import Posting, Subscription, Target
 from .prepared import Prepared
@@ -57,7 +57,7 @@ def rerouted(posting: Posting, routes: RouteTable) -> Posting:
     subscriptions = routes.of(posting.event)
     if posting.command and len(subscriptions) != 1:
         subscriptions = _kept(posting, subscriptions)
-    targets = tuple([_target(each, posting, posting.event) for each in subscriptions])
+    targets = tuple([target for each in subscriptions if (target := _target_if_any(each, posting))])
     return msgspec.structs.replace(
         posting,
         # Without any it goes where it would have gone before, to be handled or to be seen among the dead.
@@ -77,6 +77,16 @@ def _kept(posting: Posting, subscriptions: Sequence[Subscription]) -> tuple[Subs
         actors=[each.actor for each in subscriptions],
     )
     return tuple(each for each in subscriptions if each.actor in had)
+
+
+def _target_if_any(subscription: Subscription, posting: Posting) -> Target | None:
+    """None when an actor that came since finds no key in it: what is under way must not fail by that."""
+    try:
+        return _target(subscription, posting, posting.event)
+    except InvalidKey as error:
+        told = {"actor": subscription.actor, "event_name": posting.event, "why": str(error)}
+        logger.error("an actor does not get an event from before it came", **told)  # noqa: TRY400 - no traceback
+        return None
 
 
 def _target(subscription: Subscription, event: Prepared | Posting, contract: str) -> Target:

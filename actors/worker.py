@@ -116,8 +116,8 @@ class WorkerProcess:
 
     def stuck(self, attempt: Attempt) -> None:
         """A handler will not end: let its lease run out, and let nothing here wait for it."""
-        attempt.delivery.lost = True
-        self.held.discard(attempt.delivery)
+        attempt.held.lost = True
+        self.held.discard(attempt.held)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries back that were not started; they keep their order and are charged nothing."""

@@ -43,6 +43,7 @@ class Attempt:
         "envelope",
         "event",
         "exception",
+        "held",
         "is_stuck",
         "policy",
         "published",
@@ -63,6 +64,8 @@ class Attempt:
     def __init__(self, delivery: Delivery, policy: Policy) -> None:
         self.delivery = delivery
         self.policy = policy
+        self.held = delivery
+        """What the mailbox has leased: a plain actor's layers see it under the message's id."""
         self.timeout = policy.timeout
         """Seconds this attempt may take."""
         self.deadline: Deadline | None = None

@@ -214,6 +214,17 @@ class Watch:
                 self._thread = threading.Thread(target=self._run, name="callboard-deadlines", daemon=True)
                 self._thread.start()
 
+    def _look(self, deadline: Deadline, now: float) -> float:
+        try:
+            due = deadline.look(now)
+            if deadline.is_over():
+                self.forget(deadline)
+        except Exception:
+            # The thread must live: without it no handler is interrupted any more.
+            logger.exception("a deadline could not be looked after")
+            return math.inf
+        return due
+
     def _run(self) -> None:
         while True:
             self._wake.clear()
@@ -222,7 +233,5 @@ class Watch:
             with self._lock:
                 known = tuple(self._deadlines)
             for deadline in known:
-                soonest = min(soonest, deadline.look(now))
-                if deadline.is_over():
-                    self.forget(deadline)
+                soonest = min(soonest, self._look(deadline, now))
             self._wake.wait(min(max(0.0, soonest - time.monotonic()), threading.TIMEOUT_MAX))

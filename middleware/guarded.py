@@ -1,16 +1,20 @@
 """A handler with layers around it: one implementation of a layer serves `def` and `async def` handlers."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from ..messages.delivery import RELEASED, Outcome
 from .attempt import Attempt, Policy
 from .deadline import Watch
+from .dedup.layer import wants_store
 from .layer import Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure
+
+T = TypeVar("T")
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.stack")
 
@@ -38,6 +42,8 @@ class Guarded:
         self.layers = tuple(layers)
         self._invoke = handler.invoke
         self._watch = watch
+        self._waits = wants_store(handler.policy)
+        """Whether a layer waits for a server, and so must not hold the event loop."""
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run a `def` handler."""
@@ -50,14 +56,20 @@ class Guarded:
     async def aperform(self, attempt: Attempt) -> Outcome:
         """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
         entered: list[Layering] = []
-        outcome = self._enter(attempt, entered)
+        outcome = await self._away(self._enter, attempt, entered)
         if outcome is None:
             try:
                 outcome = await acall(self._watch, self._invoke, attempt)
             except BaseException:
                 _leave(attempt, entered, RELEASED)
                 raise
-        return _leave(attempt, entered, outcome) if entered else outcome
+        return await self._away(_leave, attempt, entered, outcome) if entered else outcome
+
+    async def _away(self, step: Callable[..., T], *given: object) -> T:
+        """Do a step of the layers, on another thread if it may wait for a server."""
+        if not self._waits:
+            return step(*given)
+        return await asyncio.shield(asyncio.to_thread(step, *given))
 
     def _enter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
         """Run the layers up to the handler; an outcome if one of them answered by itself."""
@@ -66,9 +78,8 @@ class Guarded:
                 generator = layer(attempt)
                 next(generator)
             except StopIteration as answer:
-                outcome: Outcome = answer.value
-                return outcome
-            except Exception as error:  # noqa: BLE001 - the handler is not run, the outer layers see why
+                return _answer_of(attempt, layer, answer.value)
+            except BaseException as error:  # noqa: BLE001 - the handler is not run, the outer layers see why
                 return fault(attempt, error)
             entered.append(generator)
         return None
@@ -79,14 +90,21 @@ def _leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outco
         try:
             generator.send(outcome)
         except StopIteration as answer:
-            outcome = answer.value
-        except Exception as error:  # noqa: BLE001 - as above
+            outcome = _answer_of(attempt, generator, answer.value)
+        except BaseException as error:  # noqa: BLE001 - as above
             outcome = fault(attempt, error)
         else:
             generator.close()
             twice = RuntimeError(f"the layer {generator!r} yields twice: a layer yields once")
             outcome = fault(attempt, twice)
     return outcome
+
+
+def _answer_of(attempt: Attempt, layer: object, answer: object) -> Outcome:
+    """What a layer returned, if it is an outcome; anything else must not be taken for one, nor for none."""
+    if isinstance(answer, Outcome):
+        return answer
+    return fault(attempt, TypeError(f"the layer {layer!r} returned {answer!r}: a layer returns an Outcome"))
 
 
 def fault(attempt: Attempt, error: BaseException) -> Outcome:

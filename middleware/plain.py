@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import dramatiq
 import structlog
 from dramatiq.broker import MessageProxy
-from dramatiq.middleware import SkipMessage
+from dramatiq.middleware import Interrupt, SkipMessage
 
 from ..messages.delivery import Delivery, History, Outcome, OutcomeKind
 from .attempt import Attempt, Policy
@@ -63,6 +63,7 @@ class PlainActor:
             return self.fn(*args, **kwargs)
         attempt = Attempt(delivery_of(message), self.guarded.policy)
         attempt.arguments = (args, kwargs)
+        attempt.held = getattr(message, "delivery", attempt.delivery)
         outcome = self.guarded.perform(attempt)
         if outcome.kind is not OutcomeKind.SUCCEEDED:
             self._conclude(message, attempt, outcome)
@@ -96,7 +97,8 @@ class PlainActor:
             try:
                 # dramatiq's own retries hand the proxy over, too
                 self._broker.enqueue(message, delay=delay_ms or None)  # type: ignore[arg-type]
-            except dramatiq.BrokerConnectionError as error:
+            except (Exception, Interrupt) as error:  # noqa: BLE001 - see below
+                # Whatever it is, a broker's own errors included: what is acknowledged now would be gone.
                 logger.warning("the next attempt cannot be enqueued: this one is kept", error=str(error))
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Sequence
+from functools import partial
+from inspect import isgeneratorfunction
 from typing import Any
 
 import dramatiq
@@ -92,6 +94,10 @@ class Stack(dramatiq.Middleware):
         """
         if self._has_guarded:
             raise ConfigurationError("a layer stands around all actors: add it before the first is declared")
+        if not _makes_generators(layer):
+            raise ConfigurationError(
+                f"{layer!r} is no layer: a layer is a generator function with one `yield`"
+            )
         place = Place(getattr(layer, "__name__", "layer"), layer)
         names = [known.name for known in self.order]
         wanted = after if before is None else before
@@ -134,6 +140,11 @@ class Stack(dramatiq.Middleware):
     def _guarded(self, handler: Handler) -> Guarded:
         self._has_guarded = True
         return Guarded(handler, self.layers_for(handler.policy), self.watch)
+
+
+def _makes_generators(layer: object) -> bool:
+    function = layer.func if isinstance(layer, partial) else layer
+    return isgeneratorfunction(function) or isgeneratorfunction(getattr(function, "__call__", None))  # noqa: B004 - an object may be a layer
 
 
 class _Current(threading.local):

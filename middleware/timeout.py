@@ -16,7 +16,7 @@ from ..messages.delivery import (
     error_record,
 )
 from .attempt import Attempt
-from .deadline import Deadline, Watch
+from .deadline import Watch
 from .signals import DiscardEvent, HandlerTimeout, RejectEvent, Signal, TimeIsUp
 
 DEFAULT_TIMEOUT = 5.0
@@ -39,25 +39,21 @@ def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Ou
             return failure(attempt, error)
         return SUCCEEDED
     deadline = attempt.deadline = watch.of_thread()
+    raised: BaseException | None = None
     has_ended = False
     try:
         deadline.arm(attempt, attempt.timeout)
         attempt.result = invoke(attempt)
         has_ended = True
-        deadline.disarm()
     except BaseException as error:  # noqa: BLE001 - as above
-        _disarm(deadline)
-        # An interruption may come between the handler's last step and the disarming: it changes nothing.
-        return SUCCEEDED if has_ended else failure(attempt, error)
-    return SUCCEEDED
-
-
-def _disarm(deadline: Deadline) -> None:
+        raised = error
+    # An interruption that is under way is delivered where the next function begins, at the latest inside of
+    # the `try`: so nothing may be called between the handler and this. It comes once.
     try:
         deadline.disarm()
     except TimeIsUp:
-        # It came just before the lock was taken; it comes once.
         deadline.disarm()
+    return SUCCEEDED if has_ended or raised is None else failure(attempt, raised)
 
 
 async def acall(watch: Watch, invoke: Callable[[Attempt], Awaitable[Any]], attempt: Attempt) -> Outcome:

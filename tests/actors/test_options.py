@@ -18,9 +18,11 @@ from callboard import (
     MemoryMailbox,
     Retry,
 )
-from callboard.messages.errors import ConfigurationError, InvalidActor
+from callboard.messages.errors import ConfigurationError, InvalidActor, PublishError
 from callboard.middleware.attempt import Policy
+from callboard.middleware.dedup.store import Claim
 from callboard.testing import Stage
+from tests.actors.rehearsal import work_off
 
 
 class OrderPlaced(Event, name="order.placed", key="order_id", dedup="order_id", window="7d"):
@@ -226,6 +228,48 @@ def test_a_store_is_shared_by_apps_that_share_nothing_else() -> None:
             stage.run()
             outcomes += [str(outcome) for outcome in stage.outcomes()]
     assert outcomes == ["succeeded", "duplicate"]
+
+
+def test_an_actor_with_a_store_of_its_own_cannot_publish_with_its_success() -> None:
+    app = new_app()
+    app.contract(Ping)
+    told: list[str] = []
+
+    @app.actor(dedup=Dedup(store=MemoryDedupStore()))
+    def handler(event: OrderPlaced, ctx: Context) -> None:
+        with pytest.raises(PublishError, match=r"publish with app.publish\(\)") as refused:
+            ctx.publish(Ping())
+        told.append(str(refused.value))
+
+    assert started(app, OrderPlaced("A")) == 1
+    assert len(told) == 1
+
+
+class SlowStore(MemoryDedupStore):
+    """A store whose server takes its time."""
+
+    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+        time.sleep(0.3)
+        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms)
+
+
+def test_a_slow_store_does_not_hold_the_event_loop() -> None:
+    app = new_app()
+    ended: list[str] = []
+
+    @app.actor(dedup=Dedup(store=SlowStore()))
+    async def slow(event: OrderPlaced) -> None:
+        ended.append("slow")
+
+    @app.actor
+    async def quick(event: Ping) -> None:
+        ended.append("quick")
+
+    app.publish(OrderPlaced("A"))
+    app.publish(OrderPlaced("B"))
+    app.publish(Ping())
+    work_off(app)
+    assert ended == ["quick", "slow", "slow"]
 
 
 # Timeouts and contention, as handlers see them.

@@ -2,6 +2,7 @@
 
 import threading
 
+import dramatiq
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,6 +12,26 @@ from tests.actors.rehearsal import queue_of, until, working
 
 class Ping(Event, name="ping"):
     """What the handler does not come back from."""
+
+
+def test_a_stuck_plain_actor_is_let_go_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callboard.middleware.deadline.STUCK_AFTER", 0.05)
+    app = Callboard("shop", mailbox=MemoryMailbox(), lease="300ms")
+    starts: list[int] = []
+    go = threading.Event()
+
+    @dramatiq.actor(broker=app.broker, timeout="50ms", retry=Retry.never())
+    def handler() -> None:
+        starts.append(1)
+        if len(starts) == 1:
+            go.wait(20)
+
+    handler.send()
+    with working(app, threads=2):
+        until(lambda: queue_of(app).succeeded == 1, "the other start to succeed")
+        go.set()
+        until(lambda: queue_of(app).fenced == 1, "the first start to be fenced off")
+    assert (len(starts), queue_of(app).takeovers) == (2, 1)
 
 
 def test_a_stuck_handlers_delivery_is_done_by_another_and_its_own_end_is_fenced_off(

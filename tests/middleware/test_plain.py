@@ -9,7 +9,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from structlog.testing import capture_logs
 
-from callboard import Discard, DiscardEvent, RejectEvent, Retry, RetryLater, Stack, TimeIsUp
+from callboard import CallboardBroker, Discard, DiscardEvent, RejectEvent, Retry, RetryLater, Stack, TimeIsUp
 from callboard.messages.errors import ConfigurationError, InvalidActor
 from callboard.middleware.plain import PlainActor
 from tests.middleware.conftest import Ground
@@ -185,6 +185,35 @@ def test_the_last_failure_calls_who_waits_for_it(ground: Ground) -> None:
     handler.send()
     ground.work_off()
     assert told == [("handler", 2)]
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("gone"), dramatiq.BrokerConnectionError("gone"), OSError(28)]
+)
+def test_a_retry_that_cannot_be_written_is_never_followed_by_an_acknowledgement(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    if isinstance(ground.broker, CallboardBroker):
+        pytest.skip("there the retry is part of the settlement")
+    starts: list[int] = []
+    failures = [error] * 3
+    enqueue = ground.broker.enqueue
+
+    def fails_at_first(message: Any, *, delay: int | None = None) -> Any:
+        if starts and failures:
+            raise failures.pop()
+        return enqueue(message, delay=delay)
+
+    @dramatiq.actor(broker=ground.broker, retry=AT_ONCE)
+    def handler() -> None:
+        starts.append(1)
+        if len(starts) == 1:
+            raise ValueError("not yet")
+
+    handler.send()
+    monkeypatch.setattr(ground.broker, "enqueue", fails_at_first)
+    ground.work_off()
+    assert (len(starts), failures, ground.dead("default")) == (2, [], 0)
 
 
 def test_a_result_goes_where_dramatiq_sends_it(ground: Ground) -> None:

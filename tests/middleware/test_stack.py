@@ -11,6 +11,7 @@ from dramatiq.brokers.stub import StubBroker
 from callboard import DiscardEvent, RejectEvent, Retry, RetryLater
 from callboard.messages.catalog import Catalog
 from callboard.messages.delivery import LONGEST_ERROR, SUCCEEDED, History, Outcome, OutcomeKind, Reason
+from callboard.messages.errors import ConfigurationError
 from callboard.middleware.attempt import Attempt
 from callboard.middleware.deadline import Watch
 from callboard.middleware.guarded import Guarded, Handler
@@ -125,6 +126,41 @@ def test_a_layer_that_yields_twice_is_an_error(drive: Drive) -> None:
     assert outcome.error is not None
     assert "a layer yields once" in outcome.error.message
     assert closed == ["closed"]
+
+
+@pytest.mark.parametrize("answer", [None, True, "succeeded"])
+def test_a_layer_that_returns_no_outcome_bypasses_nothing(drive: Drive, answer: object) -> None:
+    def returns(made: Attempt) -> Layering:
+        if made.delivery.fence:
+            return answer  # type: ignore[return-value]  # the mistake
+        return (yield)
+
+    def forgets(made: Attempt) -> Layering:
+        yield
+        return answer  # type: ignore[return-value]  # the mistake
+
+    for layer, starts in ((returns, 0), (forgets, 1)):
+        ran: list[Attempt] = []
+        outcome = drive([layer], ran.append, attempt())
+        assert len(ran) == starts
+        assert outcome.kind is OutcomeKind.RETRIED
+        assert outcome.error is not None
+        assert "a layer returns an Outcome" in outcome.error.message
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_layer_raises_is_a_failed_attempt(drive: Drive, error: BaseException) -> None:
+    def faulty(made: Attempt) -> Layering:
+        if made.delivery.fence:
+            raise error
+        return (yield)
+
+    assert drive([faulty], lambda _: None, attempt()).kind is OutcomeKind.RETRIED
+
+
+def test_what_is_no_generator_function_is_refused_as_a_layer() -> None:
+    with pytest.raises(ConfigurationError, match="is no layer: a layer is a generator function"):
+        Stack().add(lambda made: iter(()))  # type: ignore[arg-type,return-value]  # the mistake
 
 
 def test_a_layer_that_fails_before_the_handler_keeps_it_from_running(drive: Drive) -> None:

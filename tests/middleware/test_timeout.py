@@ -1,6 +1,7 @@
 """A handler runs no longer than its timeout; the interruption lands inside of it or nowhere."""
 
 import asyncio
+import queue
 import threading
 import time
 from collections import Counter
@@ -89,6 +90,29 @@ def test_a_timeout_is_precise() -> None:
             late.append(time.monotonic() - began - 0.05)
     # The best of several, for others use this machine as well.
     assert 0 <= min(late) < PRECISION
+
+
+def late_in_c(_: Attempt) -> None:
+    """Raises out of C after its limit: the interruption is still to be delivered when it does."""
+    queue.SimpleQueue[None]().get(timeout=0.03)
+
+
+def test_an_interruption_that_comes_after_an_error_of_the_handler_does_not_leave_the_stack() -> None:
+    seen: list[OutcomeKind] = []
+
+    def witness(_: Attempt) -> Any:
+        outcome = yield
+        seen.append(outcome.kind)
+        return outcome
+
+    watch = Watch()
+    for _ in range(20):
+        made = limited(0.02)
+        outcome = Guarded(Handler(late_in_c, made.policy), [witness, retry], watch).perform(made)
+        assert outcome.kind is OutcomeKind.RETRIED
+        assert outcome.error is not None
+        assert outcome.error.type in {"Empty", "HandlerTimeout"}
+    assert seen == [OutcomeKind.RETRIED] * 20
 
 
 @pytest.mark.parametrize("seconds", [5.0, None])

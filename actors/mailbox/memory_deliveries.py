@@ -189,18 +189,18 @@ class Deliveries:
         self._forget(live)
         self.queue(live.queue).tallies["succeeded"] += 1
         self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
-        for posting in settlement.postings:
+        for nth, posting in enumerate(settlement.postings, 1):
             if Verdict.CONFLICT in self.publish(posting, now):
-                self._bury(posting, settlement.delivery, now)
+                self._bury(posting, nth, settlement.delivery, now)
 
-    def _bury(self, posting: Posting, cause: Delivery, now: int) -> None:
+    def _bury(self, posting: Posting, nth: int, cause: Delivery, now: int) -> None:
         """Keep a handler's posting that conflicts: the handler has succeeded and cannot be told."""
         for position, target in enumerate(posting.targets, 1):
             stored = posting.fingerprint + b"%013d%013d" % (now, now) + posting.body
             self.queue(target.queue).tallies["accepted"] += 1
             self._record(
                 Live(_identity(target), target.queue, stored),
-                f"{cause.fence}.{position}",
+                f"{cause.fence}.{nth}.{position}",
                 Outcome(OutcomeKind.DEAD, Reason.PAYLOAD_CONFLICT, f"published by {cause.id}"),
                 now,
             )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import dramatiq
 import pytest
@@ -48,7 +49,7 @@ def adder(house: House, **options: Any) -> Any:
 
 
 def test_a_concurrent_rate_limiter_keeps_others_out(house: House, limits: LimiterBackend) -> None:
-    limiter = ConcurrentRateLimiter(limits, f"mutex-{id(house)}", limit=1)
+    limiter = ConcurrentRateLimiter(limits, f"mutex-{uuid4()}", limit=1)
     at_once: list[int] = []
     inside = threading.Semaphore(1)
     done: list[int] = []
@@ -69,7 +70,7 @@ def test_a_concurrent_rate_limiter_keeps_others_out(house: House, limits: Limite
 
 
 def test_a_window_rate_limiter_lets_only_so_many_through(house: House, limits: LimiterBackend) -> None:
-    limiter = WindowRateLimiter(limits, f"window-{id(house)}", limit=3, window=3600)
+    limiter = WindowRateLimiter(limits, f"window-{uuid4()}", limit=3, window=3600)
     through: list[bool] = []
 
     @dramatiq.actor(broker=house.broker)

@@ -151,19 +151,21 @@ end
 local routes = call('GET', VERSION) or '0'
 
 -- The handler has succeeded, so what it published cannot be refused any more: a conflict is kept among the dead.
-local function bury(posting, s)
+-- A fetch gives one fence to many, so the name of a record tells which of them published it.
+local function bury(posting, s, nth)
+  local publisher = fence_of(s.token) .. '.' .. sub(redis.sha1hex(s.id), 1, 12) .. '.' .. nth
   for position, target in ipairs(posting.targets) do
     count(target.queue, 'accepted', 1)
-    keep_record({name = target.id .. '#' .. fence_of(s.token) .. '.' .. position, queue = target.queue,
+    keep_record({name = target.id .. '#' .. publisher .. '.' .. position, queue = target.queue,
       kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
       stored = posting.fingerprint .. now_digits .. now_digits .. posting.body}, retention)
   end
 end
 
 local function publish_all(s)
-  for _, posting in ipairs(s.postings) do
+  for nth, posting in ipairs(s.postings) do
     if publish(posting):find(CONFLICT, 1, true) then
-      bury(posting, s)
+      bury(posting, s, nth)
     end
   end
 end

@@ -243,6 +243,16 @@ def test_what_a_success_publishes_in_conflict_is_kept_among_the_dead(stage: Stag
     assert stage.queue().dead == 2
 
 
+def test_each_conflict_is_kept_though_many_publish_the_same_key(stage: Stage) -> None:
+    stage.publish_keys("1", "2", "known")
+    first, second, _ = stage.fetch().deliveries
+    bodies = [b"a", b"b", b"c"]
+    conflicts = [posting(target("known"), body=body) for body in bodies]
+    group = [settlement(first, SUCCEEDED, *conflicts[:2]), settlement(second, SUCCEEDED, conflicts[2])]
+    assert stage.settle(*group) == [True, True]
+    assert sorted(record.stored[HEADER_SIZE:] for record in stage.mailbox.ended(QUEUE)) == bodies
+
+
 def test_a_success_that_publishes_by_old_routes_is_settled_when_they_are_found_anew(stage: Stage) -> None:
     stage.publish_keys("1", "2")
     first, second = stage.fetch().deliveries

@@ -4,28 +4,23 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ..messages.delivery import LONGEST_ERROR, ErrorRecord, History, Outcome, OutcomeKind, Reason
+from ..messages.delivery import ErrorRecord, History, Outcome, OutcomeKind, Reason, storable
 from .mailbox.mailbox import Settlement
 
 
 def plainer(settlement: Settlement, error: BaseException) -> Iterator[Settlement]:
     """First the same with its texts made clean, then a dead letter that says what went wrong."""
     outcome, history = settlement.outcome, settlement.history
-    detail = outcome.detail and clean(outcome.detail)
+    detail = outcome.detail and storable(outcome.detail)
     yield msgspec.structs.replace(
         settlement,
         outcome=msgspec.structs.replace(outcome, detail=detail),
         history=history and _clean_history(history),
     )
     unwritten = f"its outcome {outcome.kind.value} cannot be written ({type(error).__name__})"
-    dead = Outcome(OutcomeKind.DEAD, Reason.REJECTED, clean(unwritten))
+    dead = Outcome(OutcomeKind.DEAD, Reason.REJECTED, storable(unwritten))
     charged = _clean_history(history or settlement.delivery.history)
     yield msgspec.structs.replace(settlement, outcome=dead, history=charged, postings=())
-
-
-def clean(text: object) -> str:
-    """Text that can be encoded, cut to what a record keeps: half of a surrogate pair cannot be."""
-    return str(text).encode("utf-8", "replace").decode()[:LONGEST_ERROR]
 
 
 def _clean_history(history: History) -> History:
@@ -36,4 +31,4 @@ def _clean_history(history: History) -> History:
 
 
 def _clean_error(error: ErrorRecord) -> ErrorRecord:
-    return ErrorRecord(clean(error.type), clean(error.message), error.at)
+    return ErrorRecord(storable(error.type), storable(error.message), error.at)

@@ -60,12 +60,12 @@ def error_record(error: BaseException, at: int) -> ErrorRecord:
         text = str(error)
     except Exception:  # noqa: BLE001 - the text is the user's code, and a record must be made all the same
         text = "(its text cannot be made)"
-    return ErrorRecord(_storable(type(error).__name__), _storable(text[:LONGEST_ERROR]), at)
+    return ErrorRecord(storable(type(error).__name__), storable(text), at)
 
 
-def _storable(text: str) -> str:
-    """Text that can be encoded: half of a surrogate pair cannot."""
-    return str(text).encode("utf-8", "replace").decode()
+def storable(text: object) -> str:
+    """Text that can be encoded, cut to what a record keeps: half of a surrogate pair cannot be."""
+    return str(text)[:LONGEST_ERROR].encode("utf-8", "replace").decode()
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):

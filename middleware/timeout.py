@@ -8,16 +8,16 @@ from dramatiq import RateLimitExceeded
 from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from ..messages.delivery import (
-    LONGEST_ERROR,
     SUCCEEDED,
     Outcome,
     OutcomeKind,
     Reason,
     error_record,
+    storable,
 )
 from .attempt import Attempt
 from .deadline import Watch
-from .signals import DiscardEvent, HandlerTimeout, RejectEvent, Signal, TimeIsUp
+from .signals import DiscardEvent, HandlerTimeout, RejectEvent, TimeIsUp
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds an attempt may take where nothing else is said."""
@@ -91,9 +91,9 @@ def _is_cancelled() -> bool:
 def failure(attempt: Attempt, error: BaseException) -> Outcome:
     """What an exception of the handler means, before the retry layer has decided."""
     if isinstance(error, DiscardEvent):
-        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, _words(error))
+        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, storable(error.detail))
     if isinstance(error, RejectEvent):
-        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, _words(error))
+        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, storable(error.detail))
     if isinstance(error, Shutdown):
         return Outcome(OutcomeKind.RELEASED, detail="the worker stops")
     if isinstance(error, RateLimitExceeded):
@@ -107,7 +107,3 @@ def failure(attempt: Attempt, error: BaseException) -> Outcome:
 def _timed_out(attempt: Attempt, error: BaseException) -> HandlerTimeout:
     words = f" of {attempt.deadline.limit:g} s" if attempt.deadline else ""
     return HandlerTimeout(f"interrupted after its timeout{words}").with_traceback(error.__traceback__)
-
-
-def _words(signal: Signal) -> str:
-    return str(signal.detail).encode("utf-8", "replace").decode()[:LONGEST_ERROR]

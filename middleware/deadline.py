@@ -10,6 +10,7 @@ import ctypes
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ _NOTHING = ctypes.py_object()
 """NULL: clears an exception that has not been delivered yet."""
 
 
-class Deadline:
+class Deadline(ABC):
     """When what one thread or task runs now must have ended.
 
     Made once for each thread or task, and armed for each attempt.
@@ -106,15 +107,17 @@ class Deadline:
             self._watch.stuck(attempt)
         return math.inf
 
+    @abstractmethod
     def is_over(self) -> bool:
         """Whether it will never be armed again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fire(self) -> None:
-        raise NotImplementedError
+        """Interrupt what runs."""
 
+    @abstractmethod
     def _clear(self) -> None:
-        raise NotImplementedError
+        """Take back an interruption that has not arrived."""
 
 
 class ThreadDeadline(Deadline):
@@ -161,7 +164,9 @@ class TaskDeadline(Deadline):
             self._task.cancel()
 
     def _clear(self) -> None:
+        # Once, for a worker that stops may have cancelled the task as well.
         if self._cancelled and self._task is not None:
+            self._cancelled = False
             self._task.uncancel()
 
 

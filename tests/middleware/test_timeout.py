@@ -302,6 +302,33 @@ def test_the_watch_sleeps_while_nothing_is_due(monkeypatch: pytest.MonkeyPatch) 
     assert len(looks) < 20
 
 
+def test_a_timeout_takes_back_its_own_cancellation_and_no_other() -> None:
+    requests: list[int] = []
+
+    async def stopped_as_well(_: Attempt) -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            raise
+
+    async def run() -> None:
+        made = limited(0.02)
+        guarded = Guarded(Handler(stopped_as_well, made.policy, is_async=True), [], Watch())
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(asyncio.CancelledError):
+            await guarded.aperform(made)
+        requests.append(task.cancelling())
+
+    # The request that is left ends the task.
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run())
+    assert requests == [1]
+
+
 def test_a_stopping_worker_releases_what_it_interrupts() -> None:
     made = limited(5)
 

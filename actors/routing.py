@@ -46,6 +46,7 @@ def routed(prepared: Prepared, routes: RouteTable, *, sent_before: bool = False)
         command,
         prepared.entity,
         prepared.said_key,
+        "" if own_keys else prepared.id,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Protocol
 import msgspec
 
 FINGERPRINT_SIZE = 16
-_ACCEPTED_END = FINGERPRINT_SIZE + 13
-HEADER_SIZE = _ACCEPTED_END + 13
+ACCEPTED_END = FINGERPRINT_SIZE + 13
+"""Where the moment of acceptance ends in a header, and the moment when it was due begins."""
+HEADER_SIZE = ACCEPTED_END + 13
 """Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits each)."""
 
 
@@ -152,12 +153,12 @@ class Delivery(msgspec.Struct, eq=False):
     @property
     def accepted_at(self) -> int:
         """When the mailbox accepted it, epoch milliseconds of the server's clock."""
-        return int(self.stored[FINGERPRINT_SIZE:_ACCEPTED_END])
+        return int(self.stored[FINGERPRINT_SIZE:ACCEPTED_END])
 
     @property
     def due_at(self) -> int:
         """When it was first due, epoch milliseconds: later than `accepted_at` by the delay asked for."""
-        return int(self.stored[_ACCEPTED_END:HEADER_SIZE])
+        return int(self.stored[ACCEPTED_END:HEADER_SIZE])
 
     @property
     def body(self) -> bytes:

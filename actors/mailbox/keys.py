@@ -44,7 +44,8 @@ OF_LANE = {
 
 OF_OTHERS = {
     "ENDED": "ended:",  # hash per ended id: the record of a dead or discarded delivery
-    "DONE": "done:",  # hash per window, bucket and shard: digest of a completed id -> fingerprint, fence
+    "DONE": "done:",  # hash per window, bucket and shard: digest of an id -> fingerprint, fence, moment
+    "ALIASES": "aliases:",  # hash per length, bucket and shard: digest of an event -> ids of deliveries
 }
 
 

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import msgspec
 
-from ...messages.delivery import Delivery, History, Outcome, OutcomeKind, Reason
+from ...messages.delivery import Delivery, History, Outcome
 from .infos import MailboxInfo
+from .records import EndedRecord, Records
 
 MAX_CRASHES = 3
 """Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
@@ -94,6 +95,8 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     """The key of the entity the event is about, for the lanes of targets that are found later."""
     said_key: bool = False
     """The publisher named the key itself, so no actor's dedup option has a say in it."""
+    id: str = ""
+    """The event's id, by which its deliveries are found where the key is another; empty if it has none."""
 
     def __repr__(self) -> str:
         return f"<Posting {self.event} key={self.key} targets={len(self.targets)}>"
@@ -154,31 +157,17 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     can no longer be refused: it is kept among the dead, with the reason `payload_conflict`."""
 
 
-class EndedRecord(msgspec.Struct, frozen=True):
-    """What is kept of a dead or discarded delivery. Its repr shows no body."""
-
-    id: str
-    """The delivery's id, `#` and its last fence: unique, for an identity may end more than once."""
-    queue: str
-    kind: OutcomeKind
-    reason: Reason
-    at: int
-    """When it ended, epoch milliseconds."""
-    history: History
-    stored: bytes
-    """Header and body."""
-    detail: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<EndedRecord {self.kind} {self.reason} queue={self.queue} attempts={self.history.attempts}>"
-
-
 class Mailbox(Protocol):
     """Where deliveries wait, are leased, scheduled, settled and remembered.
 
     Every method raises `MailboxUnavailable` when the server cannot be reached and `MailboxRefused`
     when it will not do what was asked.
     """
+
+    @property
+    def records(self) -> Records:
+        """Where deliveries stand, and what is remembered of those that have ended."""
+        ...
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """Store every posting for all its targets or for none; a verdict for each target, in order.

@@ -9,7 +9,6 @@ from ...messages.errors import MailboxUnavailable, StaleRoutes
 from .infos import MailboxInfo, WorkerInfo
 from .mailbox import (
     EACH_ALONE,
-    EndedRecord,
     Fetched,
     Posting,
     RouteBook,
@@ -20,8 +19,10 @@ from .mailbox import (
 )
 from .memory_clock import SystemClock, VirtualClock
 from .memory_deliveries import Deliveries
+from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
 from .memory_routes import Routes
+from .records import EndedRecord
 
 __all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
 
@@ -43,6 +44,7 @@ class MemoryMailbox:
         self._deliveries = Deliveries(self._clock)
         self._workers: Remembered[str, WorkerInfo] = Remembered()
         self._routes = Routes()
+        self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """Store every posting for all its targets or for none; a verdict for each target, in order."""

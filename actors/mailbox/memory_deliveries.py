@@ -4,13 +4,14 @@ from collections import Counter
 
 from msgspec import structs
 
-from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
+from ...messages.codec import decode_envelope
+from ...messages.delivery import HEADER_SIZE, Clock, Delivery, Outcome, OutcomeKind, Reason
+from ...messages.errors import UnreadableBody
 from .infos import QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
     MAX_CRASHES,
     MIN_WINDOW_MS,
-    EndedRecord,
     Fetched,
     Posting,
     Settlement,
@@ -22,6 +23,7 @@ from .mailbox import (
 from .memory_live import Live
 from .memory_queue import Queue
 from .memory_remembered import Completions, Remembered
+from .records import MOST_RECORDS, Completion, EndedRecord, FoundDelivery
 
 
 class Deliveries:
@@ -35,6 +37,7 @@ class Deliveries:
         self._completions = Completions()
         self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
         self._ended: Remembered[str, EndedRecord] = Remembered()
+        self._aliases: Remembered[str, tuple[str, ...]] = Remembered()
         self.unrouted: Counter[str] = Counter()
 
     def queue(self, name: str) -> Queue:
@@ -53,7 +56,10 @@ class Deliveries:
         verdicts = [self._judge(target, posting.fingerprint, now) for target in posting.targets]
         if Verdict.CONFLICT in verdicts:
             return [each if each is Verdict.CONFLICT else Verdict.WITHHELD for each in verdicts]
-        return [self._store(target, posting, now) for target in posting.targets]
+        verdicts = [self._store(target, posting, now) for target in posting.targets]
+        for target in posting.targets:
+            self._note_alias(posting.id, _identity(target), now, _due_of(posting, now) + target.window_ms)
+        return verdicts
 
     def fetch(
         self, name: str, limit: int, *, owner: str, lease_end: int, alone: bool, wanted: Suspects, now: int
@@ -107,6 +113,25 @@ class Deliveries:
         records = [record for record in self._ended.values(now) if record.queue == name]
         return records[::-1][:limit]
 
+    def named(self, event: str, now: int) -> tuple[str, ...]:
+        """The ids of deliveries of an event whose key is not its id."""
+        return self._aliases.get(event, now) or ()
+
+    def look_up(self, identity: str, now: int) -> FoundDelivery | None:
+        """All that is known of one identity, if anything is."""
+        live = self._live.get(identity)
+        at = self._completions.latest(identity, now)
+        ended = [each for each in reversed(self._ended.values(now)) if each.delivery == identity]
+        if live is None and at is None and not ended:
+            return None
+        return FoundDelivery(
+            identity,
+            live.queue if live else "",
+            self.queue(live.queue).look_up(live) if live else None,
+            None if at is None else Completion(at),
+            tuple(ended[:MOST_RECORDS]),
+        )
+
     def purge(self, name: str) -> int:
         """Discard all of a queue that is not leased."""
         purged = self.queue(name).clear()
@@ -138,7 +163,7 @@ class Deliveries:
         if self._judge(target, posting.fingerprint, now) is Verdict.DUPLICATE:
             self.queue(target.queue).tallies["duplicates"] += 1
             return Verdict.DUPLICATE
-        due_at = now + posting.delay_ms if posting.delay_ms > 0 else max(now, posting.due_at)
+        due_at = _due_of(posting, now)
         stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
         live = Live(_identity(target), target.queue, stored, target.lane)
         self._live[live.id] = live
@@ -213,6 +238,12 @@ class Deliveries:
         del self._live[live.id]
         self.queue(live.queue).leave_lanes(live)
 
+    def _note_alias(self, event: str, identity: str, now: int, until: int) -> None:
+        if not event or identity.partition(":")[2] == event:
+            return
+        known = self.named(event, now)
+        self._aliases.put(event, (*known, *({identity} - {*known})), now=now, until=until)
+
     def _record(self, live: Live, suffix: str, outcome: Outcome, now: int) -> None:
         self.queue(live.queue).tallies[outcome.kind.value] += 1
         record = EndedRecord(
@@ -227,7 +258,20 @@ class Deliveries:
             outcome.detail,
         )
         self._ended.put(record.id, record, now=now, until=now + ENDED_RETENTION_MS)
+        self._note_alias(_event_in(live.stored), live.id, now, now + ENDED_RETENTION_MS)
 
 
 def _identity(target: Target) -> str:
     return f"{target.actor}:{target.key}"
+
+
+def _due_of(posting: Posting, now: int) -> int:
+    return now + posting.delay_ms if posting.delay_ms > 0 else max(now, posting.due_at)
+
+
+def _event_in(stored: bytes) -> str:
+    """The event's id, where the body can be read."""
+    try:
+        return decode_envelope(stored[HEADER_SIZE:]).id
+    except UnreadableBody:
+        return ""

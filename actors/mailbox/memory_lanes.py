@@ -116,6 +116,16 @@ class Lanes:
             line.clear()
         return out
 
+    def look_up(self, live: Live) -> tuple[int | None, str] | None:
+        """How many are ahead of it in the line it stands in, if it does, and whom it waits behind; None if it
+        waits for nothing."""
+        holder = self._holders.get(live.lane) if live.lane else None
+        if holder is not None and holder is not live:
+            behind = self._behind[live.lane]
+            return (behind.index(live) if live in behind else None), holder.id
+        slots = self._slots.get(live.actor)
+        return (slots.line.index(live), "") if slots and live in slots.line else None
+
     def infos(self) -> tuple[LaneInfo, ...]:
         """The fullest lanes."""
         lanes = [

@@ -8,6 +8,7 @@ from .infos import QueueInfo
 from .mailbox import HUNT_MS, Suspects
 from .memory_lanes import Lanes
 from .memory_live import Live
+from .records import LiveDelivery, State
 
 
 class Queue:
@@ -153,6 +154,22 @@ class Queue:
         self._scheduled.clear()
         return out
 
+    def look_up(self, live: Live) -> LiveDelivery:
+        """Where one of its deliveries stands."""
+        if live.fence:
+            return _stands(live, State.LEASED, until=live.lease_end, owner=live.owner)
+        for due_at, _, each in self._scheduled:
+            if each is live:
+                return _stands(live, State.SCHEDULED, until=due_at)
+        for place in (self.suspects, self.lone):
+            if live in place:
+                return _stands(live, State.SUSPECT, ahead=place.index(live))
+        waits = self.lanes.look_up(live)
+        if waits is not None:
+            ahead, behind = waits
+            return _stands(live, State.WAITING, ahead=ahead, behind=behind)
+        return _stands(live, State.READY, ahead=self.ready.index(live))
+
     def info(self) -> QueueInfo:
         """What it holds, and what it ever did."""
         return QueueInfo(
@@ -174,3 +191,15 @@ class Queue:
                 return end
             heapq.heappop(self._lease_ends)
         return None
+
+
+def _stands(
+    live: Live,
+    state: State,
+    *,
+    until: int | None = None,
+    owner: str = "",
+    ahead: int | None = None,
+    behind: str = "",
+) -> LiveDelivery:
+    return LiveDelivery(state, live.stored, live.history, until, owner, ahead, behind)

@@ -58,6 +58,11 @@ class Completions:
         until = now + max(window_ms, MIN_WINDOW_MS)
         self._completed.put(identity, (now, fingerprint), now=now, until=until)
 
+    def latest(self, identity: str, now: int) -> int | None:
+        """When it was completed last, if that is remembered."""
+        at, _ = self._completed.get(identity, now) or (None, None)
+        return at
+
     def within(self, identity: str, window_ms: int, now: int) -> bytes | None:
         """The fingerprint of what was completed within the window, as the publisher understands it."""
         at, fingerprint = self._completed.get(identity, now) or (now, None)

@@ -5,22 +5,21 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ...messages.delivery import Delivery, History, OutcomeKind, Reason
+from ...messages.delivery import Delivery
 from ...messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
 from .connections import Argument, Connections
 from .infos import MOST_LISTED, MailboxInfo, WorkerInfo
-from .keys import OF_OTHERS, queue_key, root_of
+from .keys import queue_key, root_of
 from .mailbox import (
     EACH_ALONE,
     ENDED_RETENTION_MS,
-    EndedRecord,
     Fetched,
     Posting,
     RouteBook,
@@ -29,6 +28,8 @@ from .mailbox import (
     Suspects,
     Verdict,
 )
+from .records import EndedRecord
+from .redis_records import RedisRecords
 from .scripts import Script, named_errors
 from .wakeups import WakeUps
 from .wire import (
@@ -93,6 +94,7 @@ class RedisMailbox:
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
         self._connections = Connections(self.client.connection_pool)
+        self.records = RedisRecords(self._ask)
         self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
@@ -190,16 +192,7 @@ class RedisMailbox:
 
     def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
         """See `Mailbox.ended`."""
-        self._check_open()
-        with self._reviving(), named_errors(self._connections.place):
-            names = cast(
-                "list[bytes]", self.client.zrevrange(queue_key(self._root, "ENDED_IN", queue), 0, limit - 1)
-            )
-            pipeline = self.client.pipeline(transaction=False)
-            for name in names:
-                pipeline.hgetall(f"{self._root}{OF_OTHERS['ENDED']}{name.decode()}")
-            records = pipeline.execute()
-        return [_ended(name, record) for name, record in zip(names, records, strict=True) if record]
+        return self.records.ended(queue, limit)
 
     def purge(self, queue: str) -> int:
         """See `Mailbox.purge`."""
@@ -233,6 +226,9 @@ class RedisMailbox:
         self._check_open()
         with self._reviving():
             return _script(script).run(self._connections, self._root, arguments)
+
+    def _ask(self, script: str, *arguments: Argument) -> Any:
+        return self._insist(script, lambda _again: list(arguments))
 
     def _insist(self, script: str, arguments: Callable[[bool], list[Argument]]) -> Any:
         """Run a script, trying again while patience lasts; `arguments` is told whether it is again."""
@@ -277,17 +273,4 @@ def _connect(url: str, socket_timeout: float) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         socket_read_size=_READ_SIZE,
-    )
-
-
-def _ended(name: bytes, record: dict[bytes, bytes]) -> EndedRecord:
-    return EndedRecord(
-        id=name.decode(),
-        queue=record[b"queue"].decode(),
-        kind=OutcomeKind(record[b"kind"].decode()),
-        reason=Reason(record[b"reason"].decode()),
-        at=int(record[b"at"]),
-        history=msgspec.json.decode(record[b"history"], type=History),
-        stored=record[b"stored"],
-        detail=record[b"detail"].decode() or None,
     )

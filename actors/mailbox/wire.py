@@ -20,6 +20,8 @@ from .mailbox import (
     Suspects,
 )
 
+_FRESH, _AGAIN = 1, 2
+
 _history_decoder = msgspec.json.Decoder(History)
 
 
@@ -32,15 +34,18 @@ def token_of(delivery: Delivery) -> str:
 
 def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -> None:
     """Append one posting as the scripts read it; `again` when it may have been sent before."""
+    sent = _AGAIN if again or posting.sent_before else int(posting.fresh)
     out += (
         posting.event,
         posting.fingerprint,
         posting.body,
         posting.delay_ms,
         posting.due_at,
-        2 if again or posting.sent_before else int(posting.fresh),
-        len(posting.targets),
+        sent,
     )
+    if sent != _FRESH:
+        out.append(posting.id)
+    out.append(len(posting.targets))
     for target in posting.targets:
         window_ms = max(target.window_ms, MIN_WINDOW_MS)
         out += (target.queue, f"{target.actor}:{target.key}", window_ms, target.lane)

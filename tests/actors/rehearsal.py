@@ -13,7 +13,6 @@ from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
-    EndedRecord,
     Fetched,
     Mailbox,
     Posting,
@@ -24,6 +23,7 @@ from callboard.actors.mailbox.mailbox import (
     Target,
     Verdict,
 )
+from callboard.actors.mailbox.records import EndedRecord, Records
 from callboard.actors.receipt import Receipt
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
@@ -212,6 +212,10 @@ class FaultyMailbox:
         if fault is not None:
             raise fault
         return self.mailbox
+
+    @property
+    def records(self) -> Records:
+        return self._on("records").records
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         return self._on("publish").publish(postings, routes_version)

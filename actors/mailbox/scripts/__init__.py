@@ -12,18 +12,19 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-FLAGS = {"publish": "", "register": "", "info": "flags=no-writes"}
+FLAGS = {"publish": "", "register": ""} | dict.fromkeys(("info", "find", "ended"), "flags=no-writes")
 """A full server takes nothing new in, but whatever drains it or keeps a promise must go on."""
 
 ALLOWED_WHEN_FULL = "flags=allow-oom"
 
 PARTS = {
-    "publish": ("base", "done", "arriving"),
-    "fetch": ("base", "done", "lanes", "ending", "choosing"),
-    "settle": ("base", "done", "lanes", "ending", "arriving"),
+    "publish": ("base", "done", "aliases", "arriving"),
+    "fetch": ("base", "done", "aliases", "lanes", "ending", "choosing"),
+    "settle": ("base", "done", "aliases", "lanes", "ending", "arriving"),
     "purge": ("base", "done", "lanes", "ending"),
     "register": ("base", "lanes"),
     "info": ("base", "lanes"),
+    "find": ("base", "done", "aliases", "lanes"),
 }
 """What goes before a script, and no more: the server runs through all of it at each call."""
 

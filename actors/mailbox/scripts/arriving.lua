@@ -28,8 +28,40 @@ local function put_in_lane(target)
   lanes_of[target.queue] = lanes
 end
 
+-- An event whose id is not the key of its deliveries is found by their ids, a line each. What is published
+-- together is mostly found in few hashes.
+local found_by = {}
+
+local function put_alias(event_id, target, delay)
+  if is_key_of(event_id, target.id) then
+    return
+  end
+  local known = buckets_lasting(delay + target.window)
+  local shard, field = place_of(event_id)
+  local key = known[1] .. shard
+  local fields = found_by[key] or {expire_at = known.expire_at}
+  fields[field] = fields[field] and fields[field] .. '\n' .. target.id or target.id
+  found_by[key] = fields
+end
+
+local function write_aliases()
+  for key, fields in pairs(found_by) do
+    local expire_at, values = fields.expire_at, {}
+    fields.expire_at = nil
+    for field, ids in pairs(fields) do
+      values[#values + 1], values[#values + 2] = field, ids
+    end
+    local is_new = call('EXISTS', key) == 0
+    in_slices('HSET', key, values)
+    if is_new then
+      call('PEXPIREAT', key, expire_at)
+    end
+  end
+end
+
 local function write_arrivals()
   in_slices('HSET', BODIES, bodies)
+  write_aliases()
   for queue, lanes in pairs(lanes_of) do
     in_slices('HSET', ORDERED .. queue, lanes)
   end
@@ -40,11 +72,13 @@ local function write_arrivals()
 end
 
 -- The way in. A posting is: event, fingerprint, body, delay, due, '1' if its keys were never sent before,
+-- then, if they may have been, the event's id or '' where it is the key,
 -- number of targets, and for each target: queue, id, window, ordered lane or ''.
 local function take_posting()
   local posting = {event = take(), fingerprint = take(), body = take(),
     delay = take_number(), due = take_number(), sent = take(), targets = {}}
   posting.fresh, posting.again = posting.sent == '1', posting.sent == '2'
+  posting.event_id = posting.fresh and '' or take()
   for position = 1, take_number() do
     posting.targets[position] = {queue = take(), id = take(), window = take_number(), lane = take()}
   end
@@ -148,6 +182,9 @@ local function publish(posting)
       accept(target, stored, due)
     elseif verdicts[position] == DUPLICATE then
       count(target.queue, 'duplicates', 1)
+    end
+    if posting.event_id ~= '' and (verdicts[position] == ACCEPTED or verdicts[position] == DUPLICATE) then
+      put_alias(posting.event_id, target, due and due - NOW or 0)
     end
   end
   return table.concat(verdicts)

@@ -6,20 +6,31 @@
 local buckets = {}
 local ENDED_WINDOW = 120000
 
+-- The first is the one to write to.
+local function three_buckets(prefix, window)
+  local half = math.floor(window / 2)
+  local current = math.floor(NOW / half)
+  local three = {half = half, current = current, expire_at = digits((current + 3) * half)}
+  for back = 0, 2 do
+    three[back + 1] = prefix .. digits(window) .. ':' .. digits(current - back) .. ':'
+  end
+  return three
+end
+
 -- A body holds the event's own id, so this tells one publish from another of the same key.
 local function end_mark(body)
   return sub(redis.sha1hex(body), 1, 12)
 end
 
+-- When is told in 65,536ths of a bucket: the same for all that a script completes within one window.
+local MOMENTS = 65536
+
 local function buckets_of(window)
   local known = buckets[window]
   if not known then
-    local half = math.floor(window / 2)
-    local current = math.floor(NOW / half)
-    known = {expire_at = digits((current + 3) * half)}
-    for back = 0, 2 do
-      known[back + 1] = DONE .. digits(window) .. ':' .. digits(current - back) .. ':'
-    end
+    known = three_buckets(DONE, window)
+    known.moment = format('%04x', math.floor((NOW - known.current * known.half) * MOMENTS / known.half))
+    known.tails = {}
     buckets[window] = known
   end
   return known
@@ -56,14 +67,19 @@ local function recall(id, window)
   return false
 end
 
--- A mark tells the body (8 of the fingerprint's digits) and the settlement (4 of the fence's).
-local tails = {}
+-- A mark tells the body (8 of the fingerprint's digits), the settlement (4 of the fence's) and when it was (4).
+local MARK_WITHOUT_MOMENT = 12
 
-local function mark_of(fingerprint, token)
-  local tail = tails[token]
+local function mark_of(fingerprint, token, window)
+  local known = buckets_of(window)
+  local tail = known.tails[token]
   if not tail then
-    tail = sub('000' .. fence_of(token), -4)
-    tails[token] = tail
+    tail = sub('000' .. fence_of(token), -4) .. known.moment
+    known.tails[token] = tail
   end
   return sub(fingerprint, 1, 8) .. tail
+end
+
+local function is_mark_of(mark, fingerprint, token, window)
+  return mark and sub(mark, 1, MARK_WITHOUT_MOMENT) == sub(mark_of(fingerprint, token, window), 1, MARK_WITHOUT_MOMENT)
 end

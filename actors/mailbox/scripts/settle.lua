@@ -17,7 +17,7 @@ end
 
 -- The reply to a settlement may have been lost: the same one again must be known, each by what it left.
 local function is_repeated_success(id, token, window, fingerprint)
-  return recall(id, window) == mark_of(fingerprint, token)
+  return is_mark_of(recall(id, window), fingerprint, token, window)
 end
 
 local was_settled = {}
@@ -51,7 +51,7 @@ local function settle_successes(queue, window, n)
     local token, fingerprint = ARGV[first + 3 * position - 1], ARGV[first + 3 * position]
     if fences[position] == token and not settled_here[id] then
       settled_here[id] = true
-      remember(id, mark_of(fingerprint, token), window)
+      remember(id, mark_of(fingerprint, token, window), window)
       gone[#gone + 1] = id
       answers[#answers + 1] = 1
     else
@@ -77,7 +77,7 @@ end
 local settle = {}
 
 function settle.succeeded(s)
-  remember(s.id, mark_of(s.fingerprint, s.token), s.window)
+  remember(s.id, mark_of(s.fingerprint, s.token, s.window), s.window)
   forget(s.queue, {s.id}, true)
   count(s.queue, 'succeeded', 1)
 end
@@ -156,7 +156,7 @@ local function bury(posting, s, nth)
   local publisher = fence_of(s.token) .. '.' .. sub(redis.sha1hex(s.id), 1, 12) .. '.' .. nth
   for position, target in ipairs(posting.targets) do
     count(target.queue, 'accepted', 1)
-    keep_record({name = target.id .. '#' .. publisher .. '.' .. position, queue = target.queue,
+    keep_record({id = target.id, ending = publisher .. '.' .. position, queue = target.queue,
       kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
       stored = posting.fingerprint .. now_digits .. now_digits .. posting.body}, retention)
   end

@@ -7,7 +7,7 @@ import dramatiq
 from ..actors.actor import EventActor
 from ..actors.app import Callboard
 from ..actors.mailbox.infos import QueueInfo
-from ..actors.mailbox.mailbox import EndedRecord
+from ..actors.mailbox.records import EndedRecord
 from ..messages.delivery import HEADER_SIZE, OutcomeKind
 from ..messages.event import Event
 from .records import EndedDelivery, PastAttempt, ScheduledDelivery, event_in, moment

@@ -223,10 +223,10 @@ class ServerStage(LiveStage):
     ) -> None:
         super().__init__(open_mailbox())
         self._open_other = open_other
-        self._client = redis.Redis.from_url(url)
+        self.client = redis.Redis.from_url(url)
 
     def now(self) -> int:
-        seconds, microseconds = self._client.time()
+        seconds, microseconds = self.client.time()
         return seconds * 1000 + microseconds // 1000
 
     def elsewhere(self) -> Mailbox:
@@ -234,7 +234,7 @@ class ServerStage(LiveStage):
 
     def close(self) -> None:
         super().close()
-        self._client.close()
+        self.client.close()
 
 
 def ids(deliveries: Sequence[Delivery]) -> list[str]:

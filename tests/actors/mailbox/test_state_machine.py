@@ -21,7 +21,6 @@ from hypothesis.stateful import (
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
     MAX_CRASHES,
-    EndedRecord,
     Fetched,
     Posting,
     Settlement,
@@ -29,6 +28,7 @@ from callboard.actors.mailbox.mailbox import (
     Suspects,
 )
 from callboard.actors.mailbox.memory import MemoryMailbox
+from callboard.actors.mailbox.records import EndedRecord
 from callboard.messages.delivery import Delivery, Outcome, OutcomeKind
 from tests.actors.mailbox.conformance import (
     DEAD,

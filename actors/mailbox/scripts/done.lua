@@ -36,23 +36,48 @@ local function buckets_of(window)
   return known
 end
 
--- Text, for Lua is slow to make text of a number.
+-- A shard is three hexadecimal digits and a quarter: text, for Lua is slow to make text of a number.
 local QUARTERS = {'0', '1', '2', '3'}
+local DASH, SEVEN = byte('-'), byte('7')
+
+-- What was published together is mostly settled together. A key that is an event's own id tells the millisecond
+-- it was made in, and goes by that, so that a group is written into a few hashes; any other goes by its digest.
+local function shard_of(id, digest)
+  if byte(id, -28) == DASH and byte(id, -23) == DASH and byte(id, -22) == SEVEN then
+    return sub(id, -26, -24) .. QUARTERS[byte(id, -27) % 4 + 1]
+  end
+  return sub(digest, 1, 3) .. QUARTERS[byte(digest, 4) % 4 + 1]
+end
 
 local function place_of(id)
   local digest = redis.sha1hex(id)
-  return sub(digest, 1, 3) .. QUARTERS[byte(digest, 4) % 4 + 1], sub(digest, 5, 24)
+  return shard_of(id, digest), sub(digest, 5, 24)
+end
+
+-- Ids, each with its mark.
+local function remember_all(ids, marks, window)
+  local known, shards = buckets_of(window), {}
+  for position, id in ipairs(ids) do
+    local shard, field = place_of(id)
+    local fields = shards[shard]
+    if fields then
+      fields[#fields + 1], fields[#fields + 2] = field, marks[position]
+    else
+      shards[shard] = {field, marks[position]}
+    end
+  end
+  for shard, fields in pairs(shards) do
+    local key = known[1] .. shard
+    local is_new = call('EXISTS', key) == 0
+    call('HSET', key, unpack(fields))
+    if is_new then
+      call('PEXPIREAT', key, known.expire_at)
+    end
+  end
 end
 
 local function remember(id, mark, window)
-  local known = buckets_of(window)
-  local shard, field = place_of(id)
-  local key = known[1] .. shard
-  local is_new = call('EXISTS', key) == 0
-  call('HSET', key, field, mark)
-  if is_new then
-    call('PEXPIREAT', key, known.expire_at)
-  end
+  remember_all({id}, {mark}, window)
 end
 
 local function recall(id, window)

@@ -46,19 +46,19 @@ local function settle_successes(queue, window, n)
     ids[position] = ARGV[first + 3 * position - 2]
   end
   local fences = call('HMGET', FENCES, unpack(ids))
-  local gone = {}
+  local gone, marks = {}, {}
   for position, id in ipairs(ids) do
     local token, fingerprint = ARGV[first + 3 * position - 1], ARGV[first + 3 * position]
     if fences[position] == token and not settled_here[id] then
-      settled_here[id] = true
-      remember(id, mark_of(fingerprint, token, window), window)
-      gone[#gone + 1] = id
+      settled_here[id] = token
+      gone[#gone + 1], marks[#marks + 1] = id, mark_of(fingerprint, token, window)
       answers[#answers + 1] = 1
     else
-      answer(queue, is_repeated_success(id, token, window, fingerprint))
+      answer(queue, settled_here[id] == token or is_repeated_success(id, token, window, fingerprint))
     end
   end
   if #gone > 0 then
+    remember_all(gone, marks, window)
     call('HDEL', BODIES, unpack(gone))
     call('HDEL', FENCES, unpack(gone))
     if call('EXISTS', HISTORY) == 1 then

@@ -29,6 +29,10 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.consumer"
 _TURN_SECONDS = 0.005
 """How long a thread drains one queue while another queue, or a plain message, may wait for it."""
 
+_TURNS_UNBROKEN = 64
+"""Handlers a thread runs before it lets go of the interpreter: after every answer of the server the
+consumer and the settler would wait for it, 5 ms each, Python's switch interval."""
+
 _IDLE_SECONDS = 15.0
 """How long a consumer trusts its wake-up before it looks into the mailbox all the same; no longer than
 a lease, so that one which another worker took after the last look is seen before it ends."""
@@ -104,6 +108,8 @@ class CallboardConsumer(Consumer):
             ticket.in_handler = True
             worker.perform(*waiting)
             ticket.in_handler = False
+            if not ticket.begun % _TURNS_UNBROKEN:
+                time.sleep(0)
             if threads.crowded and threads.leave(ticket):
                 return
             if (len(worker.consumers) > 1 or self._messages_out) and time.monotonic() > turn_ends:

@@ -2,7 +2,7 @@
 
 from .prefetch import Prefetch
 
-MOST_AT_ONCE = 256
+MOST_AT_ONCE = 512
 """Deliveries in one fetch: enough to pay for it, few enough for the server to serve others in between."""
 
 STUCK_SECONDS = 0.25

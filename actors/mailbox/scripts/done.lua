@@ -41,10 +41,11 @@ local QUARTERS = {'0', '1', '2', '3'}
 local DASH, SEVEN = byte('-'), byte('7')
 
 -- What was published together is mostly settled together. A key that is an event's own id tells the millisecond
--- it was made in, and goes by that, so that a group is written into a few hashes; any other goes by its digest.
+-- it was made in, and goes by that and a random quarter, so that a group is written into a few hashes, none of
+-- which grows long in a burst. Any other key goes by its digest.
 local function shard_of(id, digest)
   if byte(id, -28) == DASH and byte(id, -23) == DASH and byte(id, -22) == SEVEN then
-    return sub(id, -26, -24) .. QUARTERS[byte(id, -27) % 4 + 1]
+    return sub(id, -26, -24) .. QUARTERS[byte(id, -1) % 4 + 1]
   end
   return sub(digest, 1, 3) .. QUARTERS[byte(digest, 4) % 4 + 1]
 end

@@ -85,7 +85,7 @@ local function hand_out(ids, answer)
   local fence = call('INCR', FENCE)
   local token = digits(fence) .. mark
   local bodies = call('HMGET', BODIES, unpack(ids))
-  local histories = call('HMGET', HISTORY, unpack(ids))
+  local histories = call('EXISTS', HISTORY) == 1 and call('HMGET', HISTORY, unpack(ids)) or {}
   local fences, leases, lost, ends = {WIDE_FIELD, WIDE}, {}, {}, NOW + lease
   for position, id in ipairs(ids) do
     if bodies[position] then
@@ -93,7 +93,7 @@ local function hand_out(ids, answer)
       leases[#leases + 1], leases[#leases + 2] = ends, id
       answer[#answer + 1] = id
       answer[#answer + 1] = bodies[position]
-      answer[#answer + 1] = histories[position]
+      answer[#answer + 1] = histories[position] or false
     else
       lost[#lost + 1] = id
     end

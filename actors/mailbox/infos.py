@@ -28,6 +28,15 @@ class LaneInfo(msgspec.Struct, frozen=True):
     """The first of what is held, at most `MOST_LISTED`, by id."""
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """That a queue hands out nothing: since when, by whom and why."""
+
+    at: int
+    """Epoch milliseconds."""
+    by: str = ""
+    reason: str = ""
+
+
 class QueueInfo(msgspec.Struct, frozen=True):
     """The state of one queue: what it holds now, and what it ever did."""
 
@@ -51,6 +60,9 @@ class QueueInfo(msgspec.Struct, frozen=True):
     """Settlements refused because the lease had been taken over."""
     lanes: tuple[LaneInfo, ...] = ()
     """The fullest first, at most `MOST_LISTED`; where a thousand are held, the fullest of a thousand."""
+
+    paused: Pause | None = None
+    """None while it hands out what it holds."""
 
     @property
     def live(self) -> int:

@@ -32,6 +32,7 @@ OF_QUEUE = {
     "ORDERED": "ordered:",  # hash: id -> the ordered lane it belongs to
     "HOLDER": "holder:",  # hash: ordered lane -> the id that others of it wait for
     "OWNER": "owner:",  # hash: ordered lane -> the worker that fetched its holder last
+    "PAUSED": "paused:",  # hash: when, by whom and why the queue was paused, as long as it is
     "LIMITS": "limits:",  # hash: actor -> how many may be leased, or `none` until what waited has gone
 }
 

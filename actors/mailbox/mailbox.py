@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from ...messages.delivery import Delivery, History, Outcome
+from .controls import Controls
 from .infos import MailboxInfo
 from .records import EndedRecord, Records
 
@@ -19,6 +20,9 @@ MAX_CRASHES = 3
 
 HUNT_MS = 2_000
 """An owner that was told of suspects has this long, or a lease if that is shorter, before another is told."""
+
+PAUSED_LOOK_MS = 1_000
+"""Workers need not look at a paused queue more often, whatever comes due in it."""
 
 MIN_WINDOW_MS = 120_000
 """A completion is remembered at least this long, so that a settlement sent twice is known as one."""
@@ -169,6 +173,11 @@ class Mailbox(Protocol):
         """Where deliveries stand, and what is remembered of those that have ended."""
         ...
 
+    @property
+    def controls(self) -> Controls:
+        """What an operator sets of queues."""
+        ...
+
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """Store every posting for all its targets or for none; a verdict for each target, in order.
 
@@ -193,7 +202,8 @@ class Mailbox(Protocol):
         Moves due schedules in and takes expired leases back first. With `alone`, hands out at most
         one suspect and nothing else; its crash is charged as an attempt. Suspects that may run together
         go before what is ready, in a fetch of their own. What its lane or its actor's
-        limit does not let through is put aside, uncharged, until it may be handed out.
+        limit does not let through is put aside, uncharged, until it may be handed out. Of a paused queue
+        nothing is handed out, and `waiting` and `suspects` tell of none.
         """
         ...
 

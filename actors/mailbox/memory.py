@@ -18,6 +18,7 @@ from .mailbox import (
     Verdict,
 )
 from .memory_clock import SystemClock, VirtualClock
+from .memory_controls import MemoryControls
 from .memory_deliveries import Deliveries
 from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
@@ -44,6 +45,7 @@ class MemoryMailbox:
         self._deliveries = Deliveries(self._clock)
         self._workers: Remembered[str, WorkerInfo] = Remembered()
         self._routes = Routes()
+        self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:

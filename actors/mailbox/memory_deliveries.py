@@ -70,6 +70,8 @@ class Deliveries:
         expired = queue.take_expired(now)
         for live, fence in expired:
             self._take_back(live, fence, now)
+        if queue.pause is not None:
+            return Fetched([], next_in_ms=queue.next_in(now))
         taken = queue.choose(limit, alone=alone, wanted=wanted)
         deliveries = [self._hand_out(live, owner, lease_end) for live in taken]
         told = queue.tell_suspects(owner, now, lease_end - now, wanted)

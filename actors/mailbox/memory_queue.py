@@ -4,8 +4,8 @@ import heapq
 from collections import Counter, deque
 from itertools import count
 
-from .infos import QueueInfo
-from .mailbox import HUNT_MS, Suspects
+from .infos import Pause, QueueInfo
+from .mailbox import HUNT_MS, PAUSED_LOOK_MS, Suspects
 from .memory_lanes import Lanes
 from .memory_live import Live
 from .records import LiveDelivery, State
@@ -22,6 +22,7 @@ class Queue:
         """Suspects that were lost once more, each to be run alone."""
         self.lanes = Lanes()
         self.tallies: Counter[str] = Counter()
+        self.pause: Pause | None = None
         self._woken = False
         self._scheduled: list[tuple[int, int, Live]] = []
         self._lease_ends: list[tuple[int, str, int, int, Live]] = []
@@ -117,12 +118,16 @@ class Queue:
         return taken
 
     def next_in(self, now: int) -> int | None:
-        """Milliseconds until a schedule is due or a lease runs out, 0 if overdue; None without either."""
+        """Milliseconds until a schedule is due or a lease runs out, 0 if overdue; None without either.
+
+        No sooner than `PAUSED_LOOK_MS` while it is paused.
+        """
         ends = [self._scheduled[0][0]] if self._scheduled else []
         lease_end = self._next_lease_end()
         if lease_end is not None:
             ends.append(lease_end)
-        return max(0, min(ends) - now) if ends else None
+        least = 0 if self.pause is None else PAUSED_LOOK_MS
+        return max(least, min(ends) - now) if ends else None
 
     def tell_suspects(self, owner: str, now: int, lease_ms: int, wanted: Suspects) -> int:
         """How many suspects wait: told to one owner, who then hunts them, and 0 to all others."""
@@ -132,12 +137,18 @@ class Queue:
         self._hunter, self._hunt_end = owner, now + min(HUNT_MS, lease_ms)
         return waiting
 
+    def resume(self) -> None:
+        """Hand out again, and let one who waits look."""
+        self.pause, self._woken = None, True
+
     def wake_for(self, count: int) -> None:
         """One who waits should look, if this many are left for others."""
         self._woken |= count > 0
 
     def take_wake(self) -> bool:
         """Whether one who waits should look: something is ready, or a suspect came back since then."""
+        if self.pause is not None:
+            return False
         wake = self._woken or self.waiting > 0
         self._woken = False
         return wake
@@ -180,6 +191,7 @@ class Queue:
             suspects=len(self.suspects) + len(self.lone),
             waiting=self.lanes.waiting,
             lanes=self.lanes.infos(),
+            paused=self.pause,
             **self.tallies,
         )
 

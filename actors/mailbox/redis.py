@@ -29,6 +29,7 @@ from .mailbox import (
     Verdict,
 )
 from .records import EndedRecord
+from .redis_controls import RedisControls
 from .redis_records import RedisRecords
 from .scripts import Script, named_errors
 from .wakeups import WakeUps
@@ -94,6 +95,7 @@ class RedisMailbox:
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
         self._connections = Connections(self.client.connection_pool)
+        self.controls = RedisControls(self._ask)
         self.records = RedisRecords(self._ask)
         self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 

@@ -7,12 +7,13 @@ import msgspec
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
 from .connections import Argument
-from .infos import Holder, LaneInfo, QueueInfo
+from .infos import Holder, LaneInfo, Pause, QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
     HUNT_MS,
     MAX_CRASHES,
     MIN_WINDOW_MS,
+    PAUSED_LOOK_MS,
     Fetched,
     Posting,
     Settlement,
@@ -139,7 +140,18 @@ def fetch_arguments(
     how = ("alone" if suspects.charged else "beside") if alone else ""
     together = -1 if suspects.together is None else suspects.together
     hunt_ms = min(HUNT_MS, lease_ms) if suspects.hunts else 0
-    return [queue, limit, owner, lease_ms, how, together, MAX_CRASHES, ENDED_RETENTION_MS, hunt_ms]
+    return [
+        queue,
+        limit,
+        owner,
+        lease_ms,
+        how,
+        together,
+        MAX_CRASHES,
+        ENDED_RETENTION_MS,
+        hunt_ms,
+        PAUSED_LOOK_MS,
+    ]
 
 
 def read_fetched(answer: list[Any], queue: str, monotonic: float) -> Fetched:
@@ -172,11 +184,22 @@ def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
 
 def read_queue(answer: list[Any]) -> QueueInfo:
     """One queue of the info script's answer."""
-    name, ready, leased, scheduled, suspects, counts, lanes = answer
+    name, ready, leased, scheduled, suspects, counts, lanes, pause = answer
     known = set(QueueInfo.__struct_fields__)
     did = {field: int(value) for field, value in pairs(counts) if field in known}
     listed = tuple(_read_lane(lane) for lane in lanes)
-    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, lanes=listed, **did)
+    paused = read_pause(pause)
+    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, lanes=listed, paused=paused, **did)
+
+
+def read_pause(answer: list[Any]) -> Pause | None:
+    """What is kept of a pause, if there is one."""
+    return None if answer[0] is None else pause_of(*answer)
+
+
+def pause_of(at: bytes, by: bytes, reason: bytes) -> Pause:
+    """The pause of which a server keeps these."""
+    return Pause(int(at), by.decode(), reason.decode())
 
 
 def _read_lane(answer: list[Any]) -> LaneInfo:

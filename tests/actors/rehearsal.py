@@ -10,6 +10,7 @@ import dramatiq
 
 from callboard import Callboard, Command, Event, MemoryMailbox
 from callboard.actors.consumer import CallboardConsumer
+from callboard.actors.mailbox.controls import Controls
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
@@ -212,6 +213,10 @@ class FaultyMailbox:
         if fault is not None:
             raise fault
         return self.mailbox
+
+    @property
+    def controls(self) -> Controls:
+        return self._on("controls").controls
 
     @property
     def records(self) -> Records:

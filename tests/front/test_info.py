@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from callboard.actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, QueueInfo
+from callboard.actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause, QueueInfo
 from callboard.cli.exits import ExitCode
 from callboard.cli.info import as_plain, drawn
 from tests.front.conftest import Run, Start, wait_for
@@ -23,7 +23,7 @@ def test_info_has_the_shape_that_its_help_promises(callboard: Run, shop: Path) -
     told = json.loads(callboard("info", "--json").stdout)
     assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted"} == set(told)
     figures = {"ready", "leased", "scheduled", "suspects", "accepted", "succeeded", "dead", "discarded"}
-    figures |= {"duplicates", "retried", "released", "takeovers", "fenced", "waiting", "lanes"}
+    figures |= {"duplicates", "retried", "released", "takeovers", "fenced", "waiting", "lanes", "paused"}
     assert [set(queue) for queue in told["queues"]] == [figures | {"queue"}]
     assert told["place"] == str(shop / ".callboard")
 
@@ -59,6 +59,20 @@ def test_lanes_are_shown_with_who_holds_them_and_how_many_wait() -> None:
     ]
     plain = as_plain(state, "here")
     assert plain["queues"][0]["lanes"][1]["holders"] == ({"id": "send_receipt:b", "owner": ""},)
+
+
+def test_a_paused_queue_is_shown_with_who_paused_it_when_and_why() -> None:
+    paused = Pause(60_000, "ann@desk", "the [bank] is down")
+    state = MailboxInfo("default", "memory", 90_000, (QueueInfo("orders", paused=paused), QueueInfo("stock")))
+    out = Console(file=StringIO(), width=200)
+    for part in drawn(state, "here"):
+        out.print(part)
+    assert isinstance(out.file, StringIO)
+    shown = out.file.getvalue().partition("because")[2].splitlines()
+    assert [line.split() for line in shown if line.startswith("orders")] == [
+        ["orders", "30s", "ago", "ann@desk", "the", "[bank]", "is", "down"]
+    ]
+    assert not any(line.startswith("stock") for line in shown)
 
 
 def test_looking_again_shows_the_same_and_leaves_no_server_behind(callboard: Run, shop: Path) -> None:

@@ -37,9 +37,10 @@ local function write_counts()
   end
 end
 
--- One element is enough: whoever takes it and leaves something behind wakes the next.
+-- One element is enough: whoever takes it and leaves something behind wakes the next. Of a paused queue there is
+-- nothing to have.
 local function wake(queue)
-  if call('LLEN', WAKE .. queue) == 0 then
+  if call('EXISTS', WAKE .. queue, PAUSED .. queue) == 0 then
     call('RPUSH', WAKE .. queue, 1)
   end
 end

@@ -1,13 +1,14 @@
 -- Lease deliveries of one queue: schedules that are due and leases that ran out come first.
 -- ARGV: queue, limit, owner, lease, `alone` or `beside` to take one suspect that shall run alone or, where that
 -- cannot be, beside others, how many suspects may be handed out together or -1 if each is to run alone,
--- crashes allowed, retention, how long an owner that is told of suspects hunts them or 0 if it will not.
+-- crashes allowed, retention, how long an owner that is told of suspects hunts them or 0 if it will not,
+-- how often a paused queue is looked at.
 -- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, suspects left that may be handed
 -- out together, the mark of what is handed out, then id, stored, history of each.
 
 local queue, limit, owner, lease = take(), take_number(), take(), take_number()
 local how, together, crashes_allowed = take(), take_number(), take_number()
-local retention, hunt = take_number(), take_number()
+local retention, hunt, paused_look = take_number(), take_number(), take_number()
 local ready, suspects, lone = READY .. queue, SUSPECTS .. queue, LONE .. queue
 local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 
@@ -141,6 +142,12 @@ move_due()
 local expired = call('ZRANGEBYSCORE', leased, '-inf', NOW, 'LIMIT', 0, 1000)
 for _, id in ipairs(expired) do
   take_over(id)
+end
+if is_paused(queue) then
+  -- What comes due meanwhile is moved in, but nobody shall look more than once a second for that.
+  local soonest = next_in()
+  write_counts()
+  return {NOW, 0, 0, 0, soonest == -1 and -1 or math.max(soonest, paused_look), 0, ''}
 end
 local answer = {NOW, 0, 0, 0, 0, 0, ''}
 answer[2] = hand_out(choose(), answer)

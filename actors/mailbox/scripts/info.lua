@@ -1,6 +1,6 @@
 -- The state of all queues at one moment.
 -- ARGV: how lately a worker was seen in ms, how many lanes and holders are listed.
--- Answers: time, unrouted events, workers, then for each queue: name, what it holds, what it did, its lanes.
+-- Answers: time, unrouted events, workers, then for each queue: name, what it holds, what it did, its lanes, its pause.
 
 local seen_within, listed = take_number(), take_number()
 
@@ -67,6 +67,6 @@ for _, queue in ipairs(queues) do
   answer[#answer + 1] = {queue,
     call('LLEN', READY .. queue), call('ZCARD', LEASED .. queue),
     call('ZCARD', SCHEDULED .. queue), call('LLEN', SUSPECTS .. queue) + call('LLEN', LONE .. queue),
-    call('HGETALL', COUNTS .. queue), fullest_lanes(queue)}
+    call('HGETALL', COUNTS .. queue), fullest_lanes(queue), call('HMGET', PAUSED .. queue, 'at', 'by', 'reason')}
 end
 return answer

@@ -13,6 +13,14 @@ local function has_lanes(queue)
   return known
 end
 
+-- What a fetch asks first, so both are one look for queues that are neither paused nor have lanes.
+local function is_paused(queue)
+  local found = call('EXISTS', PAUSED .. queue, ORDERED .. queue, LIMITS .. queue)
+  local paused = found > 0 and call('EXISTS', PAUSED .. queue) == 1
+  laned[queue] = found > (paused and 1 or 0)
+  return paused
+end
+
 -- The length keeps queue and lane apart, whatever their names are.
 local function lanes_key(prefix, queue)
   return prefix .. #queue .. ':' .. queue .. ':'

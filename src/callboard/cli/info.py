@@ -8,7 +8,7 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.markup import escape
 
-from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo
+from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, table, write_json
 
@@ -46,9 +46,9 @@ def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
 
     `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of
     objects: `queue`, `ready`, `waiting`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`,
-    `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `fenced`, and `lanes`, the
-    fullest ten: `lane`, `ordered`, `limit`, `waiting`, `held`, and of those `holders`, at most ten of
-    `id` and `owner`), `workers` (`owner`, `seen_at`) and `unrouted` (events nobody subscribed to, by
+    `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `fenced`, `paused` (null, or
+    `at`, `by` and `reason`), and `lanes`, the fullest ten: `lane`, `ordered`, `limit`, `waiting`, `held`,
+    and of those `holders`, at most ten of `id` and `owner`), `workers` (`owner`, `seen_at`) and `unrouted` (events nobody subscribed to, by
     contract).
     """
     keep_logs_off_stdout()
@@ -77,6 +77,8 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield table(("queue", *COLUMNS), rows)
     else:
         yield "no queues: nothing has been published to an actor yet"
+    if paused := [_pause_row(queue.queue, queue.paused, info.at) for queue in info.queues if queue.paused]:
+        yield table(("paused", "since", "by", "because"), paused, texts=4)
     lanes = [_lane_row(queue.queue, lane) for queue in info.queues for lane in queue.lanes]
     if lanes:
         yield table(LANE_COLUMNS, lanes, texts=3)
@@ -89,6 +91,10 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield "no workers: start one with callboard run"
     if info.unrouted:
         yield table(("nobody subscribed to", "events"), sorted(info.unrouted.items()))
+
+
+def _pause_row(queue: str, pause: Pause, now: int) -> list[object]:
+    return [queue, shown_age(now - pause.at), escape(pause.by or "-"), escape(pause.reason or "-")]
 
 
 def _lane_row(queue: str, lane: LaneInfo) -> list[object]:

@@ -17,7 +17,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
+from callboard.actors.mailbox.infos import QueueInfo
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
     MAX_CRASHES,
@@ -159,6 +161,19 @@ class Mailboxes(RuleBasedStateMachine):
             assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
             self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
 
+    @rule(queue=queues, one_in_three=st.integers(0, 2))
+    def pause(self, queue: str, one_in_three: int) -> None:
+        if one_in_three == 0:
+            mine, theirs = (
+                each.mailbox.controls.pause(queue, by="ann") for each in (self.model, self.subject)
+            )
+            assert (mine.by, mine.reason) == (theirs.by, theirs.reason)
+
+    @rule(queue=queues)
+    def resume(self, queue: str) -> None:
+        mine, theirs = (each.mailbox.controls.resume(queue) for each in (self.model, self.subject))
+        assert (mine is None) == (theirs is None)
+
     @rule(
         actor=st.sampled_from(sorted(QUEUE_OF)),
         queue=st.sampled_from(["", "", "", "orders", "stock"]),
@@ -182,7 +197,7 @@ class Mailboxes(RuleBasedStateMachine):
         check_conservation(model)
         check_conservation(subject)
         for queue in set(QUEUE_OF.values()):
-            assert queue_of(subject, queue) == queue_of(model, queue)
+            assert _but_for_times(queue_of(subject, queue)) == _but_for_times(queue_of(model, queue))
         self._note_ends()
 
     def teardown(self) -> None:
@@ -220,6 +235,7 @@ class Mailboxes(RuleBasedStateMachine):
         if not alone and not any(each.suspect for each in mine.deliveries):
             self._no_more_than_a_limit_is_held(queue, leased)
         assert not leased & self.completed
+        assert not leased or queue_of(self.model.mailbox.info(), queue).paused is None
         pairs = list(zip(mine.deliveries, theirs.deliveries, strict=True))
         self.held += pairs
         # A repeated settlement is known until its delivery is leased again, and that is all it takes.
@@ -249,6 +265,7 @@ class Mailboxes(RuleBasedStateMachine):
         self._settle_held([(pair, SUCCEEDED) for pair in self.held], [])
         self._note_ends()
         for queue in set(QUEUE_OF.values()):
+            self.resume(queue)
             for alone in (True, False):
                 while pairs := self._fetch(queue, 2, alone=alone):
                     self._settle_held([(pair, SUCCEEDED) for pair in pairs], [])
@@ -282,6 +299,10 @@ class Mailboxes(RuleBasedStateMachine):
             # Invariant I3; no window ends while a test runs.
             assert done.delivery.id not in self.completed
             self.completed.add(done.delivery.id)
+
+
+def _but_for_times(queue: QueueInfo) -> QueueInfo:
+    return replace(queue, paused=queue.paused and replace(queue.paused, at=0))
 
 
 def _handed_out(fetched: Fetched) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dramatiq
@@ -11,7 +12,9 @@ from ..messages.errors import InvalidActor, InvalidEvent
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
 from ..middleware.guarded import Handler
+from .attempt_items import AttemptItems
 from .context import Context
+from .item_writer import ItemWriter
 from .publisher import Publisher
 from .resources import Resources
 from .signature import Wanted
@@ -33,20 +36,21 @@ def check_name(name: str, what: str) -> str:
 
 
 def invocation(
-    fn: Callable[..., Any], wanted: Wanted, publisher: Publisher, resources: Resources
+    fn: Callable[..., Any], wanted: Wanted, publisher: Publisher, resources: Resources, writer: ItemWriter
 ) -> Callable[[Attempt], Any]:
     """Calls a handler with what it wants of an attempt."""
+    open_items = partial(AttemptItems, writer=writer, is_async=is_async(fn))
     if wanted.resources:
 
         def with_resources(attempt: Attempt) -> Any:
             given = [resources.get(kind) for kind in wanted.resources]
             if wanted.context:
-                return fn(attempt.event, Context(attempt, publisher), *given)
+                return fn(attempt.event, Context(attempt, publisher, open_items), *given)
             return fn(attempt.event, *given)
 
         return with_resources
     if wanted.context:
-        return lambda attempt: fn(attempt.event, Context(attempt, publisher))
+        return lambda attempt: fn(attempt.event, Context(attempt, publisher, open_items))
     return lambda attempt: fn(attempt.event)
 
 

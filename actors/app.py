@@ -294,7 +294,7 @@ class Callboard:
         policy = policy_of(
             name, levels, contracts=subscription.contracts, longest_timeout=self._longest_timeout
         )
-        invoke = invocation(fn, wanted, self.publisher, self.resources)
+        invoke = invocation(fn, wanted, self.publisher, self.resources, self.broker.item_writer)
         actor = EventActor(
             Handler(invoke, policy, is_async=is_async(fn)),
             app=self,

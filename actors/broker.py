@@ -17,6 +17,7 @@ from ..middleware.guarded import Guarded
 from ..middleware.stack import Stack
 from .consumer import CallboardConsumer
 from .hooks import EventHooks
+from .item_writer import ItemWriter
 from .limits import read_limits
 from .mailbox.mailbox import Mailbox, Posting
 from .plain import PlainMessage, outgoing, posting_of
@@ -69,6 +70,7 @@ class CallboardBroker(dramatiq.Broker):
         self.boot = boot
         self._stopped = stopped
         self.reroute = reroute
+        self.item_writer = ItemWriter(lambda: self.mailbox.ledger)
         self._opening = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._drain = DrainActor()

@@ -1,8 +1,8 @@
 """What a handler is told of the event it handles, and what it may ask for."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -10,10 +10,14 @@ from ..messages.errors import InvalidActor, PublishError, TooMuchPublished
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
 from ..middleware.options import seconds_of
+from .attempt_items import AttemptItems
+from .items import Items
 
 if TYPE_CHECKING:
     from .mailbox.mailbox import Posting
     from .publisher import Publisher, When
+
+T = TypeVar("T")
 
 MOST_PUBLISHED = 10_000
 """Events that one attempt may publish, for all of them go out in one step with its success."""
@@ -25,11 +29,14 @@ MOST_PUBLISHED_BYTES = 8_000_000
 class Context:
     """One attempt, as its handler sees it."""
 
-    __slots__ = ("_attempt", "_logger", "_published_bytes", "_publisher")
+    __slots__ = ("_attempt", "_logger", "_open_items", "_published_bytes", "_publisher")
 
-    def __init__(self, attempt: Attempt, publisher: "Publisher") -> None:
+    def __init__(
+        self, attempt: Attempt, publisher: "Publisher", open_items: Callable[[Attempt], AttemptItems]
+    ) -> None:
         self._attempt = attempt
         self._publisher = publisher
+        self._open_items = open_items
         self._published_bytes = 0
         self._logger: structlog.stdlib.BoundLogger | None = None
 
@@ -120,6 +127,33 @@ class Context:
                 correlation_id=self.correlation_id,
             )
         return self._logger
+
+    def items(
+        self,
+        values: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], object] | None = None,
+        name: str = "",
+        durable: bool = False,
+    ) -> Items[T]:
+        """A loop over items, each with a status of its own, that leaves out those done by earlier attempts.
+
+        Write `for item in ctx.items(...)` and `with item:` around what is done for one, in an `async def`
+        handler `async for` and, if it is durable, `async with`. An exception in there marks the item as
+        failed, and the loop goes on. When the handler returns, items that failed, or that it was not done
+        with, make the attempt fail with `PartialFailure`; the next one is given only those.
+
+        `key` answers what tells an item apart: text, a whole number or a UUID, the item itself if None.
+        `name` tells one loop of a handler from another. What became of items is written behind within
+        50 ms, with `durable` at each item before the next begins, and always before the outcome.
+
+        Raises `InvalidItems`, in the loop, for what cannot be a key, a key that came before, a second
+        loop of the same name and more than 100,000 items.
+        """
+        items = self._attempt.items
+        if not isinstance(items, AttemptItems):
+            items = self._attempt.items = self._open_items(self._attempt)
+        return Items(values, items, key=key, name=name, durable=durable)
 
     def publish(
         self,

@@ -49,8 +49,11 @@ def settlement_of(attempt: Attempt, guarded: Guarded, outcome: Outcome) -> Settl
         # A layer of the user's may have answered before the envelope was read.
         envelope: Envelope | None = getattr(attempt, "envelope", None)
         window_ms = guarded.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
+        history = attempt.history(None) if attempt.has_ledger else None
         if attempt.published:
-            return Settlement(attempt.delivery, outcome, window_ms, None, tuple(attempt.published))
+            return Settlement(attempt.delivery, outcome, window_ms, history, tuple(attempt.published))
+        if history is not None:
+            return Settlement(attempt.delivery, outcome, window_ms, history)
         return Settlement(attempt.delivery, outcome, window_ms)
     charged = None if kind is OutcomeKind.RELEASED else attempt.history(outcome.error)
     return Settlement(attempt.delivery, outcome, MIN_WINDOW_MS, charged)

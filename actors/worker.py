@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -64,6 +65,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the threads that serve the worker threads."""
         self.settler.start()
+        self.broker.item_writer.start()
         self.renewer.start()
         self.loop.start()
 
@@ -80,7 +82,9 @@ class WorkerProcess:
         """Wait for handlers on the event loop, commit what is left, and leave."""
         self.loop.stop(seconds)
         self.release(self.loop.clear())
-        unwritten = self.settler.stop(seconds)
+        stop_at = time.monotonic() + seconds
+        unwritten = self.broker.item_writer.stop(seconds)
+        unwritten += self.settler.stop(max(0.0, stop_at - time.monotonic()))
         self.renewer.stop()
         if unwritten:
             logger.error(
@@ -97,7 +101,7 @@ class WorkerProcess:
             return
         attempt = Attempt(delivery, guarded.policy)
         outcome = perform(self.broker.hooks, guarded, attempt)
-        self.settler.put(settlement_of(attempt, guarded, outcome))
+        self._hand_over(attempt, settlement_of(attempt, guarded, outcome))
 
     async def _perform_async(self, delivery: Delivery) -> None:
         if delivery.lost:
@@ -112,7 +116,14 @@ class WorkerProcess:
         try:
             outcome = await aperform(self.broker.hooks, guarded, attempt)
         finally:
-            self.settler.put(settlement_of(attempt, guarded, outcome))
+            self._hand_over(attempt, settlement_of(attempt, guarded, outcome))
+
+    def _hand_over(self, attempt: Attempt, settlement: Settlement) -> None:
+        """Have an outcome settled, once what became of its items is durable."""
+        if attempt.items is None:
+            self.settler.put(settlement)
+        else:
+            attempt.items.finish(partial(self.settler.put, settlement))
 
     def stuck(self, attempt: Attempt) -> None:
         """A handler will not end: let its lease run out, and let nothing here wait for it."""

@@ -78,6 +78,8 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     """Attempts that ran alone and whose worker was never heard of again."""
     first_error: ErrorRecord | None = None
     last_error: ErrorRecord | None = None
+    items: bool = False
+    """Whether the mailbox's ledger may hold items of it."""
     carried: bytes = b""
     """What an attempt leaves to the next one in place of the body; only plain messages have it."""
 

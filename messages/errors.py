@@ -104,6 +104,18 @@ class MailboxRefused(MailboxError):
     """Raised when the server answers but will not do it (out of memory, read-only, not permitted)."""
 
 
+class LedgerUnreadable(MailboxError):
+    """Raised when it cannot be read which items were done before; that charges no attempt."""
+
+
+class AttemptLost(CallboardError):
+    """Raised in a loop over items when another worker may hold the delivery: what is done now is not kept."""
+
+
+class InvalidItems(CallboardError, ValueError):
+    """Raised when items cannot be told apart, or a loop over them is written in a way that cannot work."""
+
+
 class StaleRoutes(MailboxError):
     """Raised by a mailbox when a publisher's routes are older than the mailbox's; load them and try again.
 

@@ -13,6 +13,7 @@ from .retry import Retry
 if TYPE_CHECKING:
     from .deadline import Deadline
     from .dedup.option import Dedup
+    from .partial import ItemsAtWork
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -45,6 +46,7 @@ class Attempt:
         "exception",
         "held",
         "is_stuck",
+        "items",
         "policy",
         "published",
         "result",
@@ -73,6 +75,8 @@ class Attempt:
         self.exception: BaseException | None = None
         self.published: list[Any] | None = None
         """What the handler published, to go out with its success."""
+        self.items: ItemsAtWork | None = None
+        """What became of single items, if its handler asked for them."""
         self.started = False
         """Whether the handler was called; what never reached it is no attempt of it."""
         self.is_stuck = False
@@ -83,6 +87,11 @@ class Attempt:
         delivery = self.delivery
         return delivery.clock.now() - (delivery.accepted_at if include_delay else delivery.due_at)
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the mailbox keeps what became of items, from this attempt or an earlier one."""
+        return self.delivery.history.items or (self.items is not None and bool(self.items.records))
+
     def history(self, error: ErrorRecord | None) -> History:
         """What to remember when this attempt is charged."""
         earlier = self.delivery.history
@@ -91,4 +100,5 @@ class Attempt:
             crashes=earlier.crashes,
             first_error=earlier.first_error or error,
             last_error=error or earlier.last_error,
+            items=self.has_ledger,
         )

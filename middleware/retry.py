@@ -13,6 +13,7 @@ import structlog
 from ..messages.delivery import Outcome, OutcomeKind, Reason
 from ..messages.errors import InvalidAfter
 from ..messages.timing import duration_ms, read_after
+from .partial import PartialFailure
 from .signals import RetryLater
 
 if TYPE_CHECKING:
@@ -117,13 +118,28 @@ class Retry(msgspec.Struct, frozen=True):
         `age_ms` is the event's age without its delay; `chance` draws from 0 to 1; `asked_ms` is
         the wait a handler asked for.
         """
-        if asked_ms is None and (not isinstance(error, self.on) or isinstance(error, self.never_on)):
+        if asked_ms is None and not self.tries_again(error):
             return Reason.REJECTED
         if self.max_attempts is not None and attempt >= self.max_attempts:
             return Reason.MAX_ATTEMPTS
         if self.give_up_after_ms is not None and age_ms >= self.give_up_after_ms:
             return Reason.MAX_AGE
         return self._wait_ms(attempt, chance) if asked_ms is None else asked_ms
+
+    def tries_again(self, error: BaseException) -> bool:
+        """Whether an attempt that failed with an error may be followed by another.
+
+        Of a `PartialFailure` only `never_on` is asked: its items have been asked of by `tries_item_again`.
+        """
+        if isinstance(error, self.never_on):
+            return False
+        return True if isinstance(error, PartialFailure) else isinstance(error, self.on)
+
+    def tries_item_again(self, error: BaseException) -> bool:
+        """Whether an item that failed is tried again: its own error counts, and `PartialFailure`."""
+        asked = isinstance(error, self.on) or issubclass(PartialFailure, self.on)
+        never = isinstance(error, self.never_on) or issubclass(PartialFailure, self.never_on)
+        return asked and not never
 
     def _wait_ms(self, attempt: int, chance: Callable[[], float]) -> int:
         try:

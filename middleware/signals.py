@@ -36,6 +36,18 @@ class RejectEvent(Signal):
     """Dead-letter the delivery now, without another attempt."""
 
 
+class ItemSignal(Exception):
+    """The base of what is raised within `with item:` to say what becomes of that item; the loop goes on."""
+
+
+class RejectItem(ItemSignal):
+    """Give the item up: it has failed for good and is not tried again, while others may be."""
+
+
+class SkipItem(ItemSignal):
+    """Nothing is to be done for the item: it has not failed, and is not tried again."""
+
+
 class TimeIsUp(TimeLimitExceeded):
     """Raised inside a `def` handler that has run into its timeout; an `async def` one is cancelled.
 

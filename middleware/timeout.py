@@ -15,8 +15,10 @@ from ..messages.delivery import (
     error_record,
     storable,
 )
+from ..messages.errors import LedgerUnreadable
 from .attempt import Attempt
 from .deadline import Watch
+from .partial import PartialFailure
 from .signals import DiscardEvent, HandlerTimeout, RejectEvent, TimeIsUp
 
 DEFAULT_TIMEOUT = 5.0
@@ -24,6 +26,9 @@ DEFAULT_TIMEOUT = 5.0
 
 CONTENTION_MS = 1000
 """How long a delivery waits that ran into a rate limit; that is no failure, and charges no attempt."""
+
+UNREADABLE_MS = 2000
+"""How long a delivery waits of which it cannot be read what became of its items; that charges no attempt."""
 
 LONGEST_TIMEOUT = 60.0
 """Seconds an attempt may ask for at most, unless the app allows more."""
@@ -37,7 +42,7 @@ def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Ou
             attempt.result = invoke(attempt)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
             return failure(attempt, error)
-        return SUCCEEDED
+        return returned(attempt)
     deadline = attempt.deadline = watch.of_thread()
     raised: BaseException | None = None
     has_ended = False
@@ -53,7 +58,7 @@ def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Ou
         deadline.disarm()
     except TimeIsUp:
         deadline.disarm()
-    return SUCCEEDED if has_ended or raised is None else failure(attempt, raised)
+    return returned(attempt) if has_ended or raised is None else failure(attempt, raised)
 
 
 async def acall(watch: Watch, invoke: Callable[[Attempt], Awaitable[Any]], attempt: Attempt) -> Outcome:
@@ -80,12 +85,20 @@ async def acall(watch: Watch, invoke: Callable[[Attempt], Awaitable[Any]], attem
         if deadline is not None:
             deadline.disarm()
             watch.forget(deadline)
-    return SUCCEEDED
+    return returned(attempt)
 
 
 def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def returned(attempt: Attempt) -> Outcome:
+    """What it means that the handler has returned: success, unless it was not done with all of its items."""
+    if attempt.items is None:
+        return SUCCEEDED
+    partial = attempt.items.conclude()
+    return SUCCEEDED if partial is None else failure(attempt, partial)
 
 
 def failure(attempt: Attempt, error: BaseException) -> Outcome:
@@ -98,10 +111,15 @@ def failure(attempt: Attempt, error: BaseException) -> Outcome:
         return Outcome(OutcomeKind.RELEASED, detail="the worker stops")
     if isinstance(error, RateLimitExceeded):
         return Outcome(OutcomeKind.RELEASED, detail="over a rate limit", delay_ms=CONTENTION_MS)
+    if isinstance(error, LedgerUnreadable):
+        return Outcome(OutcomeKind.RELEASED, detail=storable(error), delay_ms=UNREADABLE_MS)
     if isinstance(error, TimeLimitExceeded):
         error = _timed_out(attempt, error)
     attempt.exception = error
-    return Outcome(OutcomeKind.RETRIED, error=error_record(error, attempt.delivery.clock.now()))
+    record = error_record(error, attempt.delivery.clock.now())
+    if isinstance(error, PartialFailure) and not error.unfinished:
+        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, error=record)
+    return Outcome(OutcomeKind.RETRIED, error=record)
 
 
 def _timed_out(attempt: Attempt, error: BaseException) -> HandlerTimeout:

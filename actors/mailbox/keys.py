@@ -44,6 +44,8 @@ OF_LANE = {
 """Then the length of the queue's name, the queue and the lane or actor, with colons between them."""
 
 OF_OTHERS = {
+    "ITEMS": "items:",  # hash per delivery id: loop and key of an item -> what became of it
+    "ENDED_ITEMS": "ended-items:",  # hash per ended id: the same, kept with the record
     "ENDED": "ended:",  # hash per ended id: the record of a dead or discarded delivery
     "DONE": "done:",  # hash per window, bucket and shard: digest of an id -> fingerprint, fence, moment
     "ALIASES": "aliases:",  # hash per length, bucket and shard: digest of an event -> ids of deliveries

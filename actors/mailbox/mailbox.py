@@ -13,6 +13,7 @@ import msgspec
 from ...messages.delivery import Delivery, History, Outcome
 from .controls import Controls
 from .infos import MailboxInfo
+from .ledger import Ledger
 from .records import EndedRecord, Records
 
 MAX_CRASHES = 3
@@ -155,7 +156,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     window_ms: int = MIN_WINDOW_MS
     """For `succeeded` and `duplicate`: how long to remember the completion."""
     history: History | None = None
-    """For `retried`, `dead` and `discarded`: what to remember of the attempts so far."""
+    """For `retried`, `dead` and `discarded`: what to remember of the attempts so far. Of a success's it
+    only counts whether it has items; None for no items."""
     postings: tuple[Posting, ...] = ()
     """Published together with the success, or not at all. What conflicts with an earlier event of its key
     can no longer be refused: it is kept among the dead, with the reason `payload_conflict`."""
@@ -176,6 +178,11 @@ class Mailbox(Protocol):
     @property
     def controls(self) -> Controls:
         """What an operator sets of queues."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of the single items of deliveries."""
         ...
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:

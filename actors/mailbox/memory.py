@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ...messages.delivery import Clock, Delivery
 from ...messages.errors import MailboxUnavailable, StaleRoutes
@@ -20,6 +21,7 @@ from .mailbox import (
 from .memory_clock import SystemClock, VirtualClock
 from .memory_controls import MemoryControls
 from .memory_deliveries import Deliveries
+from .memory_ledger import MemoryLedger
 from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
 from .memory_routes import Routes
@@ -47,6 +49,7 @@ class MemoryMailbox:
         self._routes = Routes()
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
+        self.ledger = MemoryLedger(self._deliveries, self._entered)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         """Store every posting for all its targets or for none; a verdict for each target, in order."""
@@ -167,6 +170,11 @@ class MemoryMailbox:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    @contextmanager
+    def _entered(self) -> Iterator[int]:
+        with self._changed:
+            yield self._now()
 
     def _now(self) -> int:
         if self._closed:

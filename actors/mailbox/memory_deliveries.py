@@ -7,6 +7,7 @@ from msgspec import structs
 from ...messages.codec import decode_envelope
 from ...messages.delivery import HEADER_SIZE, Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.errors import UnreadableBody
+from ...messages.items import ItemRecord
 from .infos import QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
@@ -38,6 +39,8 @@ class Deliveries:
         self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
         self._ended: Remembered[str, EndedRecord] = Remembered()
         self._aliases: Remembered[str, tuple[str, ...]] = Remembered()
+        self.ended_items: Remembered[str, dict[str, ItemRecord]] = Remembered()
+        """What became of the items of what has ended, by the ids of records."""
         self.unrouted: Counter[str] = Counter()
 
     def queue(self, name: str) -> Queue:
@@ -83,7 +86,7 @@ class Deliveries:
         """Make an outcome durable if its fence still holds; the same once more is only acknowledged."""
         delivery, kind = settlement.delivery, settlement.outcome.kind
         settled_as = (delivery.id, delivery.fence)
-        live = self._held(delivery)
+        live = self.held(delivery)
         if live is None:
             repeated = self._settled.get(settled_as, now) is kind
             self.queue(delivery.queue).tallies["fenced"] += not repeated
@@ -99,13 +102,13 @@ class Deliveries:
         completes = settlement.outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE)
         return (
             completes
-            and self._held(settlement.delivery) is not None
+            and self.held(settlement.delivery) is not None
             and min(versions, default=version) != version
         )
 
     def renew(self, delivery: Delivery, lease_end: int) -> bool:
         """Extend a lease; whether it is still held."""
-        live = self._held(delivery)
+        live = self.held(delivery)
         if live is not None:
             self.queue(live.queue).extend(live, lease_end)
         return live is not None
@@ -134,6 +137,11 @@ class Deliveries:
             tuple(ended[:MOST_RECORDS]),
         )
 
+    def items_of(self, delivery_id: str) -> dict[str, ItemRecord]:
+        """What became of the items of a live delivery."""
+        live = self._live.get(delivery_id)
+        return {} if live is None else live.items
+
     def purge(self, name: str) -> int:
         """Discard all of a queue that is not leased."""
         purged = self.queue(name).clear()
@@ -148,7 +156,8 @@ class Deliveries:
             self.queue(former.queue).lanes.limit(new.actor, None)
         self.queue(new.queue).lanes.limit(new.actor, new.concurrency)
 
-    def _held(self, delivery: Delivery) -> Live | None:
+    def held(self, delivery: Delivery) -> Live | None:
+        """What a delivery is the lease of; None if it holds it no more."""
         live = self._live.get(delivery.id)
         return live if live is not None and live.fence == delivery.fence else None
 
@@ -259,8 +268,11 @@ class Deliveries:
             live.stored,
             outcome.detail,
         )
-        self._ended.put(record.id, record, now=now, until=now + ENDED_RETENTION_MS)
-        self._note_alias(_event_in(live.stored), live.id, now, now + ENDED_RETENTION_MS)
+        until = now + ENDED_RETENTION_MS
+        self._ended.put(record.id, record, now=now, until=until)
+        self._note_alias(_event_in(live.stored), live.id, now, until)
+        if live.items:
+            self.ended_items.put(record.id, live.items, now=now, until=until)
 
 
 def _identity(target: Target) -> str:

@@ -1,8 +1,9 @@
 """A delivery as the memory mailbox keeps it while it has not ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, History
+from ...messages.items import ItemRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,8 @@ class Live:
     """Whether its lease was given to it alone."""
     suspect: bool = False
     """Whether it was leased with others though a worker that held it was lost."""
+    items: dict[str, ItemRecord] = field(default_factory=dict[str, ItemRecord])
+    """What became of its items, by what tells them apart."""
     owner: str = ""
     """The worker that fetched it last."""
 

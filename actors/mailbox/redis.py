@@ -30,6 +30,7 @@ from .mailbox import (
 )
 from .records import EndedRecord
 from .redis_controls import RedisControls
+from .redis_ledger import RedisLedger
 from .redis_records import RedisRecords
 from .scripts import Script, named_errors
 from .wakeups import WakeUps
@@ -96,6 +97,7 @@ class RedisMailbox:
         self.client = _connect(url, socket_timeout)
         self._connections = Connections(self.client.connection_pool)
         self.controls = RedisControls(self._ask)
+        self.ledger = RedisLedger(self._run, self._ask)
         self.records = RedisRecords(self._ask)
         self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 

@@ -67,14 +67,20 @@ def settle_arguments(
 ) -> tuple[list[Argument], list[int]]:
     """The arguments of the settle script, and the position of each answer's settlement.
 
-    Successes that publish nothing, nearly all there are, go in groups that the script settles together.
+    Successes that publish nothing and have no items, nearly all there are, go in groups that the script
+    settles together.
     """
     groups: dict[tuple[str, int], list[int]] = {}
     others: list[int] = []
     set_apart: set[str] = set()
     for position, settlement in enumerate(settlements):
         delivery = settlement.delivery
-        plain = settlement.outcome.kind is OutcomeKind.SUCCEEDED and not settlement.postings
+        history = settlement.history
+        plain = (
+            settlement.outcome.kind is OutcomeKind.SUCCEEDED
+            and not settlement.postings
+            and (history is None or not history.items)
+        )
         if plain and not (set_apart and delivery.id in set_apart):
             groups.setdefault((delivery.queue, settlement.window_ms), []).append(position)
         else:

@@ -3,6 +3,7 @@
 from .actors.app import Callboard
 from .actors.broker import CallboardBroker
 from .actors.context import Context
+from .actors.items import Item
 from .actors.mailbox.memory import MemoryMailbox
 from .actors.receipt import DeliveryReceipt, Receipt
 from .messages.errors import CallboardError
@@ -12,8 +13,17 @@ from .middleware.dedup.option import Dedup
 from .middleware.dedup.redis import RedisDedupStore
 from .middleware.dedup.store import DedupStore
 from .middleware.discard import Discard
+from .middleware.partial import PartialFailure
 from .middleware.retry import Retry
-from .middleware.signals import DiscardEvent, HandlerTimeout, RejectEvent, RetryLater, TimeIsUp
+from .middleware.signals import (
+    DiscardEvent,
+    HandlerTimeout,
+    RejectEvent,
+    RejectItem,
+    RetryLater,
+    SkipItem,
+    TimeIsUp,
+)
 from .middleware.stack import Stack
 
 __all__ = [
@@ -29,13 +39,17 @@ __all__ = [
     "DiscardEvent",
     "Event",
     "HandlerTimeout",
+    "Item",
     "MemoryDedupStore",
     "MemoryMailbox",
+    "PartialFailure",
     "Receipt",
     "RedisDedupStore",
     "RejectEvent",
+    "RejectItem",
     "Retry",
     "RetryLater",
+    "SkipItem",
     "Stack",
     "TimeIsUp",
 ]

@@ -12,6 +12,7 @@ from callboard import Callboard, Command, Event, MemoryMailbox
 from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.controls import Controls
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
+from callboard.actors.mailbox.ledger import Ledger, Notes
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
     Fetched,
@@ -29,6 +30,7 @@ from callboard.actors.receipt import Receipt
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
 from callboard.messages.delivery import Delivery
+from callboard.messages.items import ItemRecord
 from callboard.middleware.retry import Retry
 
 DEADLINE = 20.0
@@ -222,6 +224,10 @@ class FaultyMailbox:
     def records(self) -> Records:
         return self._on("records").records
 
+    @property
+    def ledger(self) -> Ledger:
+        return FaultyLedger(self)
+
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
         return self._on("publish").publish(postings, routes_version)
 
@@ -270,3 +276,19 @@ class FaultyMailbox:
 
     def close(self) -> None:
         self._on("close").close()
+
+
+class FaultyLedger:
+    """The ledger of a `FaultyMailbox`; its methods are `write`, `of` and `of_ended` there."""
+
+    def __init__(self, mailbox: FaultyMailbox) -> None:
+        self._mailbox = mailbox
+
+    def write(self, notes: Sequence[Notes]) -> list[bool]:
+        return self._mailbox._on("write").ledger.write(notes)
+
+    def of(self, delivery_id: str) -> list[ItemRecord]:
+        return self._mailbox._on("of").ledger.of(delivery_id)
+
+    def of_ended(self, record_id: str) -> list[ItemRecord]:
+        return self._mailbox._on("of_ended").ledger.of_ended(record_id)

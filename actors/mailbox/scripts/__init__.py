@@ -12,7 +12,8 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-FLAGS = {"publish": "", "register": ""} | dict.fromkeys(("info", "find", "ended"), "flags=no-writes")
+_READ = ("info", "find", "ended", "items-read")
+FLAGS = {"publish": "", "register": ""} | dict.fromkeys(_READ, "flags=no-writes")
 """A full server takes nothing new in, but whatever drains it or keeps a promise must go on."""
 
 ALLOWED_WHEN_FULL = "flags=allow-oom"

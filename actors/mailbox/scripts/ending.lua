@@ -46,6 +46,22 @@ local function note_end(record, retention)
   end
 end
 
+-- What became of the items of deliveries goes with them.
+local function drop_items(ids)
+  local keys = {}
+  for position, id in ipairs(ids) do
+    keys[position] = ITEMS .. id
+  end
+  call('UNLINK', unpack(keys))
+end
+
+local function keep_items(id, name, retention)
+  if call('EXISTS', ITEMS .. id) == 1 then
+    call('RENAME', ITEMS .. id, ENDED_ITEMS .. name)
+    call('PEXPIRE', ENDED_ITEMS .. name, retention)
+  end
+end
+
 -- A record is kept under a name of its own, for an identity may end more than once.
 local function keep_record(record, retention)
   local name = record.id .. '#' .. record.ending
@@ -64,5 +80,6 @@ local function end_delivery(queue, id, token, kind, reason, detail, history, ret
   remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
   keep_record({id = id, ending = fence_of(token), queue = queue, kind = kind, reason = reason, detail = detail,
     history = history, stored = stored}, retention)
+  keep_items(id, id .. '#' .. fence_of(token), retention)
   forget(queue, {id}, true)
 end

@@ -105,6 +105,7 @@ local function hand_out(ids, answer)
   end
   if #lost > 0 then
     forget(queue, lost)
+    drop_items(lost)
   end
   return fence
 end

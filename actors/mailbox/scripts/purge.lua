@@ -7,6 +7,7 @@ local purged = 0
 local function discard(ids)
   if #ids > 0 then
     forget(queue, ids)
+    drop_items(ids)
     purged = purged + #ids
   end
   return #ids

@@ -79,6 +79,9 @@ local settle = {}
 function settle.succeeded(s)
   remember(s.id, mark_of(s.fingerprint, s.token, s.window), s.window)
   forget(s.queue, {s.id}, true)
+  if cjson.decode(s.history).items then
+    drop_items({s.id})
+  end
   count(s.queue, 'succeeded', 1)
 end
 

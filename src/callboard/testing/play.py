@@ -146,19 +146,16 @@ class Play:
         try:
             yield turn
         finally:
-            self._mailbox.settle([settlement_of(attempt, turn.guarded, turn.outcome)])
-            event = getattr(attempt, "event", None)
-            self._note(attempt.delivery, turn.outcome, error=attempt.exception, event=event)
+            settlement = settlement_of(attempt, turn.guarded, turn.outcome)
+            if attempt.items is not None:
+                attempt.items.finish(lambda: None)
+            self._mailbox.settle([settlement])
+            self._note(attempt.delivery, turn.outcome, attempt)
         self._raise_unexpected(attempt)
 
-    def _note(
-        self,
-        delivery: Delivery,
-        outcome: Outcome | None,
-        *,
-        error: BaseException | None = None,
-        event: Event | None = None,
-    ) -> None:
+    def _note(self, delivery: Delivery, outcome: Outcome | None, attempt: Attempt | None = None) -> None:
+        event: Event | None = getattr(attempt, "event", None)
+        items = None if attempt is None else attempt.items
         told = SUCCEEDED if outcome is None else outcome
         is_retried = told.kind is OutcomeKind.RETRIED
         self._attempts.append(
@@ -169,8 +166,10 @@ class Play:
                 outcome=None if outcome is None else outcome.kind,
                 reason=told.reason,
                 detail=told.detail,
-                error=error,
+                error=None if attempt is None else attempt.exception,
                 retry_in=timedelta(milliseconds=told.delay_ms) if is_retried else None,
+                items=() if items is None else tuple(items.records.values()),
+                item_counts=None if items is None else items.counts,
                 at=moment(self._clock.now()),
             )
         )

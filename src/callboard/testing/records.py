@@ -9,6 +9,7 @@ from ..messages.codec import decode_envelope
 from ..messages.delivery import ErrorRecord, OutcomeKind, Reason
 from ..messages.errors import UnknownContract, UnreadableBody
 from ..messages.event import Event
+from ..messages.items import ItemCounts, ItemRecord
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,10 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the handler raised: the exception itself, or the signal that asked for a retry."""
     retry_in: timedelta | None = None
     """For `retried`: the wait until the next attempt."""
+    items: tuple[ItemRecord, ...] = ()
+    """What it made of the items that its handler went through, in order."""
+    item_counts: ItemCounts | None = None
+    """How they fared, with those that were left out; None for a handler that did not ask for items."""
     at: datetime
 
     def __repr__(self) -> str:
@@ -51,6 +56,8 @@ class EndedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts that were charged."""
     error: ErrorRecord | None
     """The last error, as the mailbox keeps it."""
+    items: tuple[ItemRecord, ...] = ()
+    """What became of its items in all attempts, by their keys."""
     at: datetime
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from ..actors.mailbox.infos import QueueInfo
 from ..actors.mailbox.records import EndedRecord
 from ..messages.delivery import HEADER_SIZE, OutcomeKind
 from ..messages.event import Event
+from ..messages.items import ItemRecord
 from .records import EndedDelivery, PastAttempt, ScheduledDelivery, event_in, moment
 from .watched import WatchedMailbox
 
@@ -24,6 +25,7 @@ class Seen:
         self._mailbox = mailbox
         self._attempts: list[PastAttempt] = []
         self._ended: dict[str, EndedRecord] = {}
+        self._ended_items: dict[str, tuple[ItemRecord, ...]] = {}
 
     @property
     def attempts(self) -> list[PastAttempt]:
@@ -84,7 +86,9 @@ class Seen:
         """Keep what ended: the mailbox forgets its record after a time, and a test may let that pass."""
         for queue in self._mailbox.info().queues:
             for record in reversed(self._mailbox.ended(queue.queue, _ALL)):
-                self._ended.setdefault(record.id, record)
+                if self._ended.setdefault(record.id, record) is record and record.history.items:
+                    items = self._mailbox.ledger.of_ended(record.id)
+                    self._ended_items[record.id] = tuple(sorted(items, key=lambda each: each.field))
 
     def _ended_as(self, kind: OutcomeKind) -> list[EndedDelivery]:
         self.look_at_ends()
@@ -100,6 +104,7 @@ class Seen:
             detail=record.detail,
             attempts=record.history.attempts,
             error=record.history.last_error,
+            items=self._ended_items.get(record.id, ()),
             at=moment(record.at),
         )
 

@@ -1,0 +1,326 @@
+"""Items under a real worker: what was done is durable before the outcome, and done once."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from callboard import Callboard, Context, Item, PartialFailure, Retry
+from callboard.actors.mailbox.mailbox import Mailbox, Settlement
+from callboard.messages.delivery import SUCCEEDED, Delivery
+from callboard.messages.errors import MailboxRefused, MailboxUnavailable
+from callboard.messages.items import ItemCounts, ItemStatus
+from callboard.middleware.attempt import Attempt
+from callboard.middleware.layer import Layering
+from tests.actors.catalog import CatalogChanged, Declare, Partner, both, skus, states, syncing
+from tests.actors.rehearsal import (
+    AT_ONCE,
+    FaultyMailbox,
+    ended,
+    held_by_a_consumer,
+    new_app,
+    queue_of,
+    until,
+    work_off,
+    working,
+)
+
+QUICK = Retry.every("1 ms", max_attempts=20)
+
+
+@both
+@pytest.mark.parametrize("durable", [False, True])
+def test_of_a_hundred_items_only_what_failed_runs_again(
+    app: Callboard, declare: Declare, durable: bool
+) -> None:
+    partner = Partner(*(f"sku-{number}" for number in range(0, 100, 9)))
+    declare(app, partner, durable=durable, retry=AT_ONCE)
+    app.publish(CatalogChanged(skus(100)))
+    work_off(app)
+    failing = [sku for sku in skus(100) if sku in partner.failing]
+    assert partner.take_calls() == [*skus(100), *failing, *failing]
+    record = ended(app)
+    assert record.reason == "max_attempts"
+    assert record.history.last_error is not None
+    assert record.history.last_error.type == "PartialFailure"
+    kept = app.mailbox.ledger.of_ended(record.id)
+    assert len(kept) == 100
+    assert {each.key for each in kept if each.status is ItemStatus.FAILED} == set(failing)
+    assert {each.attempts for each in kept if each.key in failing} == {3}
+
+
+@both
+def test_a_success_leaves_nothing_behind(app: Callboard, declare: Declare) -> None:
+    partner = Partner("sku-1")
+    declare(app, partner, retry=QUICK)
+    partner.sync = lambda sku: _heal(partner, sku)  # type: ignore[method-assign]
+    app.publish(CatalogChanged(skus(3)), dedup_key="A")
+    work_off(app)
+    assert queue_of(app).succeeded == 1
+    assert app.mailbox.ledger.of("sync:A") == []
+
+
+def _heal(partner: Partner, sku: str) -> None:
+    Partner.sync(partner, sku) if sku not in partner.calls else partner.calls.append(sku)
+
+
+@both
+@pytest.mark.parametrize("error", [MailboxUnavailable("gone"), MailboxRefused("out of memory")])
+@pytest.mark.parametrize("durable", [False, True])
+def test_while_items_cannot_be_written_nothing_is_settled(
+    mailbox: Mailbox, declare: Declare, error: Exception, durable: bool
+) -> None:
+    faulty, partner = FaultyMailbox(mailbox), Partner()
+    app = new_app(faulty)
+    declare(app, partner, durable=durable)
+    faulty.fail("write", error, times=5)
+    app.publish(CatalogChanged(skus(2)), dedup_key="A")
+    work_off(app)
+    assert partner.take_calls() == skus(2)
+    assert queue_of(app).succeeded == 1
+    last_write = len(faulty.calls) - faulty.calls[::-1].index("write")
+    assert "settle" not in faulty.calls[:last_write]
+
+
+def test_when_it_cannot_be_read_what_was_done_the_attempt_is_given_back_uncharged(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callboard.middleware.timeout.UNREADABLE_MS", 1)
+    faulty, partner, attempts = FaultyMailbox(mailbox), Partner(), list[int]()
+    app = new_app(faulty)
+
+    @app.actor(name="sync", retry=QUICK)
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        for item in ctx.items(event.skus):
+            with item:
+                partner.sync(item.value)
+                if ctx.attempt == 1:
+                    raise ConnectionError
+
+    faulty.fail("of", MailboxUnavailable("gone"), times=2)
+    app.publish(CatalogChanged(skus(2)))
+    work_off(app)
+    assert attempts == [1, 2, 2, 2]
+    assert queue_of(app).released == 2
+    assert queue_of(app).succeeded == 1
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_holder_that_was_taken_over_goes_to_no_further_item_and_changes_none(
+    mailbox: Mailbox, durable: bool
+) -> None:
+    app, partner = new_app(mailbox), Partner()
+    taken: list[Delivery] = []
+
+    @app.actor(name="sync", retry=QUICK, timeout="20s")
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        for item in ctx.items(event.skus, durable=durable):
+            with item:
+                partner.sync(item.value)
+                if item.value == "sku-1":
+                    until(lambda: _take_over(app, taken), "a takeover")
+
+    app.publish(CatalogChanged(skus(4)), dedup_key="A")
+    with held_by_a_consumer(app) as consumer:
+        app.broker.item_writer.start()
+        (late,) = app.mailbox.fetch("default", 1, owner="me", lease_ms=1).deliveries
+        consumer.worker.held.add(late)
+        consumer.worker.perform(late, app.broker.guarded("sync"))
+        until(lambda: not consumer.worker.held, "the late attempt to be fenced off")
+        app.broker.item_writer.stop(10)
+    kept = states(app.mailbox.ledger.of("sync:A"))
+    assert kept.items() <= {"sku-0": "succeeded"}.items()  # written behind, it may have been too late
+    if durable:
+        assert kept == {"sku-0": "succeeded"}
+        assert partner.calls == skus(2)
+    assert queue_of(app).fenced == 1
+    (holder,) = taken
+    assert app.mailbox.settle([Settlement(holder, SUCCEEDED)]) == [True]
+
+
+def _take_over(app: Callboard, taken: list[Delivery]) -> bool:
+    fetched = app.mailbox.fetch("default", 1, owner="other", lease_ms=60_000, alone=True)
+    taken.extend(fetched.deliveries)
+    return bool(taken)
+
+
+def test_what_a_worker_did_before_it_stopped_is_not_done_again(mailbox: Mailbox) -> None:
+    app = new_app(mailbox, grace="50ms")
+    calls: list[str] = []
+    begun = threading.Event()
+
+    @app.actor(name="sync", retry=QUICK, timeout="20s")
+    async def sync(event: CatalogChanged, ctx: Context) -> None:
+        async for item in ctx.items(event.skus):
+            async with item:
+                calls.append(item.value)
+                if calls == skus(3):
+                    begun.set()
+                    await asyncio.sleep(20)
+
+    app.publish(CatalogChanged(skus(4)))
+    with working(app):
+        until(begun.is_set, "the third item to be begun")
+    assert (queue_of(app).released, queue_of(app).retried) == (1, 0)
+    work_off(app)
+    assert calls == [*skus(3), "sku-2", "sku-3"]
+    assert queue_of(app).succeeded == 1
+
+
+def test_items_may_come_from_an_asynchronous_source(app: Callboard) -> None:
+    calls: list[int] = []
+
+    async def pages() -> AsyncIterator[int]:
+        for number in range(5):
+            await asyncio.sleep(0)
+            yield number
+
+    @app.actor(name="sync", retry=QUICK)
+    async def sync(event: CatalogChanged, ctx: Context) -> None:
+        del event
+        async for item in ctx.items(pages()):
+            async with item:
+                calls.append(item.value)
+                if item.value == 3 and item.attempt == 1:
+                    raise ConnectionError
+
+    app.publish(CatalogChanged([]))
+    work_off(app)
+    assert calls == [0, 1, 2, 3, 4, 3]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_items_may_be_worked_on_at_once(app: Callboard, durable: bool) -> None:
+    most, running = list[int](), list[str]()
+
+    @app.actor(name="sync", retry=QUICK)
+    async def sync(event: CatalogChanged, ctx: Context) -> None:
+        async with asyncio.TaskGroup() as group:
+
+            async def work(item: Item[str]) -> None:
+                async with item:
+                    running.append(item.key)
+                    await asyncio.sleep(0.001)
+                    most.append(len(running))
+                    running.remove(item.key)
+                    if item.attempt == 1 and item.value == "sku-3":
+                        raise ConnectionError
+
+            async for item in ctx.items(event.skus, durable=durable):
+                group.create_task(work(item))
+
+    app.publish(CatalogChanged(skus(10)))
+    work_off(app)
+    assert max(most) > 1
+    assert len(most) == 11
+    assert queue_of(app).succeeded == 1
+
+
+def test_items_may_be_worked_on_by_threads(app: Callboard) -> None:
+    calls: list[str] = []
+
+    @app.actor(name="sync", retry=QUICK)
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        def work(item: Item[str]) -> None:
+            with item:
+                calls.append(item.value)
+                if item.attempt == 1 and item.value == "sku-3":
+                    raise ConnectionError
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(work, ctx.items(event.skus)))
+
+    app.publish(CatalogChanged(skus(50)))
+    work_off(app)
+    assert sorted(calls) == sorted([*skus(50), "sku-3"])
+
+
+def test_a_layer_sees_how_the_items_of_an_attempt_fared(app: Callboard) -> None:
+    seen: list[tuple[ItemCounts | None, BaseException | None]] = []
+
+    @app.layer
+    def watch(attempt: Attempt) -> Layering:
+        outcome = yield
+        seen.append((None if attempt.items is None else attempt.items.counts, attempt.exception))
+        return outcome
+
+    syncing(app, Partner("sku-1"), retry=Retry.never())
+
+    @app.actor(name="other")
+    def other(event: CatalogChanged) -> None:
+        del event
+
+    app.publish(CatalogChanged(skus(3)))
+    work_off(app)
+    counts = sorted((each for each, _ in seen), key=lambda each: each is None)
+    assert counts == [ItemCounts(succeeded=2, failed=1), None]
+    assert any(isinstance(error, PartialFailure) for _, error in seen)
+
+
+@pytest.mark.parametrize("how", ["async for", "async with", "await items.load()"])
+def test_what_would_hold_the_event_loop_up_is_an_error_that_names_the_mend(app: Callboard, how: str) -> None:
+    @app.actor(name="sync", retry=Retry.every("1 ms", max_attempts=2))
+    async def sync(event: CatalogChanged, ctx: Context) -> None:
+        if how == "async for":
+            for _ in ctx.items(event.skus):
+                pass
+        items = ctx.items(event.skus, durable=True)
+        if how == "await items.load()":
+            _ = items.earlier
+        async for item in items:
+            if how == "async with":
+                with item:
+                    pass
+            async with item:
+                raise ConnectionError
+
+    app.publish(CatalogChanged(skus(1)))
+    work_off(app)
+    error = ended(app).history.last_error
+    assert error is not None
+    assert error.type == "InvalidItems"
+    assert how in error.message
+
+
+def test_an_asynchronous_source_takes_an_asynchronous_handler(app: Callboard) -> None:
+    async def pages() -> AsyncIterator[int]:
+        yield 1
+
+    @app.actor(name="sync", retry=Retry.never())
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        del event
+        for item in ctx.items(pages()):
+            with item:
+                pass
+
+    app.publish(CatalogChanged([]))
+    work_off(app)
+    error = ended(app).history.last_error
+    assert error is not None
+    assert "takes an `async def` handler" in error.message
+
+
+def test_events_that_items_publish_go_out_with_the_success(app: Callboard) -> None:
+    got: list[str] = []
+
+    class Synced(CatalogChanged, name="catalog.synced"):
+        pass
+
+    @app.actor(name="sync", retry=QUICK)
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        for item in ctx.items(event.skus):
+            with item:
+                if item.value == "sku-1" and ctx.attempt == 1:
+                    raise ConnectionError
+        ctx.publish(Synced([f"attempt {ctx.attempt}"]))
+
+    @app.actor(name="after")
+    def after(event: Synced) -> None:
+        got.extend(event.skus)
+
+    app.publish(CatalogChanged(skus(2)))
+    work_off(app)
+    assert got == ["attempt 2"]

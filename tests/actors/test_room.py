@@ -1,5 +1,6 @@
 """A consumer fetches what will be taken soon, and gives back what stands."""
 
+from callboard.actors.prefetch import MOST
 from callboard.actors.room import MOST_AT_ONCE, STUCK_SECONDS, Room
 
 
@@ -16,7 +17,7 @@ def test_a_deep_buffer_is_filled_in_parts() -> None:
         room.for_threads(look * 0.01, taken, free=0, waiting=0)
     assert room.for_threads(0.2, taken + 1_000, free=0, waiting=0) == MOST_AT_ONCE
     assert room.for_threads(0.2, taken + 1_000, free=0, waiting=room.low + 1) == 0
-    assert room.for_threads(0.2, taken + 1_000, free=0, waiting=room.low) == MOST_AT_ONCE
+    assert room.for_threads(0.2, taken + 1_000, free=0, waiting=room.low) == MOST // 4
 
 
 def test_for_handlers_of_both_kinds_no_more_is_looked_for_than_threads_could_take() -> None:

@@ -225,7 +225,7 @@ class CallboardBroker(dramatiq.Broker):
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Fire `after_` hooks."""
-        if _is_ticket(args):
+        if _is_ticket(args) or _is_late(args):
             return
         before = self._thread.processed  # hooks may have hooks: those of what they enqueue
         self._thread.processed = _told_end(signal, args, kwargs) or before
@@ -257,7 +257,7 @@ class CallboardBroker(dramatiq.Broker):
             raise dramatiq.BrokerConnectionError(str(error)) from error
         for middleware in self.middleware:
             if isinstance(middleware, Stack):
-                middleware.watch.stuck = process.stuck
+                middleware.watch.stuck = process.stuck.give_up
         process.start()
         self._worker = process
 
@@ -278,6 +278,10 @@ def _told_end(signal: str, args: Sequence[Any], result: dict[str, Any]) -> Plain
     else:
         args[0].was_skipped()
     return args[0]
+
+
+def _is_late(args: Sequence[Any]) -> bool:
+    return bool(args) and isinstance(args[0], PlainMessage) and args[0].late is not None
 
 
 def _is_ticket(args: Sequence[Any]) -> bool:

@@ -11,12 +11,12 @@ import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
-from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
+from ..messages.delivery import Delivery
 from ..messages.errors import MailboxError
 from .buffer import Buffer, Waiting
 from .hunt import NOT_NOW, Step
 from .mailbox.mailbox import Fetched, Settlement, Suspects
-from .plain import PlainMessage, message_of
+from .plain import PlainMessage, message_of, unreadable
 from .room import Room
 from .threads import Threads
 from .ticket import Ticket
@@ -118,7 +118,7 @@ class CallboardConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """A ticket has come back, or a plain message is done."""
         if isinstance(message, PlainMessage):
-            self._settle_plain(message, message.acked())
+            self._end_plain(message, message.acked())
         elif isinstance(message, Ticket):
             self._threads.back(message)
             self.signal.set()
@@ -127,7 +127,7 @@ class CallboardConsumer(Consumer):
         """A plain message is to be dead-lettered."""
         if isinstance(message, PlainMessage):
             actor = self.worker.broker.actors.get(message.actor_name)
-            self._settle_plain(message, message.nacked(actor and actor.options.get("throws")))
+            self._end_plain(message, message.nacked(actor and actor.options.get("throws")))
         else:
             self.ack(message)
 
@@ -151,17 +151,14 @@ class CallboardConsumer(Consumer):
         with suppress(MailboxError):
             self._step_aside()
 
-    def _settle_plain(self, message: PlainMessage, settlement: Settlement) -> None:
-        if message.follow_ups and not settlement.postings and not message.delivery.lost:
-            # Only a success takes along what was enqueued. dramatiq tries again when this fails.
-            try:
-                self.worker.mailbox.publish(message.follow_ups)
-            except MailboxError as error:
-                raise dramatiq.BrokerConnectionError(str(error)) from error
+    def _end_plain(self, message: PlainMessage, settlement: Settlement) -> None:
+        if message.late is None:
+            self.worker.settle_plain(message, settlement)
+        else:
+            self.worker.stuck.has_ended(message.late)
         self._messages_out = max(0, self._messages_out - 1)
         self._taken += 1
         self.signal.set()
-        self.worker.settler.put(settlement)
 
     def _refill(self, seconds: float) -> None:
         """Fetch what there is room for; wait where there is no room, or nothing to fetch."""
@@ -265,7 +262,7 @@ class CallboardConsumer(Consumer):
             worker.end_alone()
 
     def _fetch_alone(self) -> bool:
-        wanted = Suspects(together=0, charged=not self.worker.hunt.is_beside_others)
+        wanted = Suspects(together=0, charged=not self.worker.hunt.is_beside_others and not self.worker.stuck)
         fetched = self.worker.fetch(self.queue, 1, wanted, alone=True)
         self._accept(fetched.deliveries)
         return bool(fetched.deliveries)
@@ -297,9 +294,7 @@ class CallboardConsumer(Consumer):
         try:
             message = message_of(delivery)
         except dramatiq.DecodeError as error:
-            outcome = Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
-            self.worker.settler.put(Settlement(delivery, outcome))
-            logger.warning("dead: not a message of dramatiq", actor=delivery.actor, queue=self.queue)
+            self.worker.settler.put(unreadable(delivery, error))
             return
         self._messages.append(message)
         self._messages_out += 1

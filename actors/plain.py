@@ -5,6 +5,7 @@ from typing import Any
 
 import dramatiq
 import msgspec
+import structlog
 from dramatiq.broker import MessageProxy
 from dramatiq.common import current_millis
 from dramatiq.errors import ActorNotFound
@@ -20,7 +21,10 @@ from ..messages.delivery import (
     Reason,
     error_record,
 )
+from ..middleware.attempt import Attempt
 from .mailbox.mailbox import MIN_WINDOW_MS, Posting, Settlement, Target
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.plain")
 
 _FINGERPRINT = b"0" * 16
 """Every plain message has a key of its own, so its fingerprint is never compared."""
@@ -43,6 +47,8 @@ class PlainMessage(MessageProxy):
         """What the attempt raised."""
         self.follow_ups: list[Posting] = []
         """What hooks enqueued after the attempt."""
+        self.late: Attempt | None = None
+        """The attempt that was given up before it ended: hooks and settlement were made in its place."""
         self._ran = False
         self._was_skipped = False
         self._again: Posting | None = None
@@ -55,6 +61,10 @@ class PlainMessage(MessageProxy):
     def was_skipped(self) -> None:
         """A middleware would not have it, and the hooks after that begin."""
         self._was_skipped = True
+
+    def has_ended_late(self, attempt: Attempt) -> None:
+        """Its attempt was given up before."""
+        self.late = attempt
 
     def settle_as(self, outcome: Outcome, history: History) -> None:
         """The stack around the actor has decided: whether dramatiq acknowledges is not asked any more."""
@@ -132,6 +142,12 @@ class PlainMessage(MessageProxy):
 def message_of(delivery: Delivery) -> PlainMessage:
     """The message in a delivery, as its latest attempt left it; raises dramatiq's `DecodeError`."""
     return PlainMessage(dramatiq.Message.decode(delivery.history.carried or delivery.body), delivery)
+
+
+def unreadable(delivery: Delivery, error: dramatiq.DecodeError) -> Settlement:
+    """What is to be made durable of bytes that are no message."""
+    logger.warning("dead: not a message of dramatiq", actor=delivery.actor, queue=delivery.queue)
+    return Settlement(delivery, Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error)))
 
 
 def posting_of(message: dramatiq.Message[Any], delay: int | None, *, fresh: bool) -> Posting:

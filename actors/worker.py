@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import dramatiq
 import structlog
 
-from ..messages.delivery import RELEASED, Delivery
+from ..messages.delivery import RELEASED, Delivery, Outcome
+from ..messages.errors import MailboxError
 from ..middleware.attempt import Attempt
 from ..middleware.guarded import Guarded
 from .eventloop import EventLoop
-from .hunt import MOST_TOGETHER, Hunt
+from .hunt import MOST_TOGETHER, NOT_NOW, Hunt
 from .mailbox.mailbox import Fetched, Mailbox, Settlement, Suspects
 from .performing import aperform, perform, settlement_of, settlement_of_unknown
+from .plain import PlainMessage
 from .renewer import Renewer
 from .settler import Settler
+from .stuck import Stuck
 
 if TYPE_CHECKING:
     from .broker import CallboardBroker
@@ -61,6 +65,7 @@ class WorkerProcess:
             confirm=broker.confirm_routes,
         )
         self.loop = EventLoop(self._perform_async, in_flight=broker.in_flight, freed=self._nudge)
+        self.stuck = Stuck(self)
 
     def start(self) -> None:
         """Start the threads that serve the worker threads."""
@@ -101,7 +106,7 @@ class WorkerProcess:
             return
         attempt = Attempt(delivery, guarded.policy)
         outcome = perform(self.broker.hooks, guarded, attempt)
-        self._hand_over(attempt, settlement_of(attempt, guarded, outcome))
+        self._hand_over(attempt, guarded, outcome)
 
     async def _perform_async(self, delivery: Delivery) -> None:
         if delivery.lost:
@@ -116,19 +121,33 @@ class WorkerProcess:
         try:
             outcome = await aperform(self.broker.hooks, guarded, attempt)
         finally:
-            self._hand_over(attempt, settlement_of(attempt, guarded, outcome))
+            self._hand_over(attempt, guarded, outcome)
 
-    def _hand_over(self, attempt: Attempt, settlement: Settlement) -> None:
+    def _hand_over(self, attempt: Attempt, guarded: Guarded, outcome: Outcome) -> None:
+        if attempt.given_up:
+            self.stuck.has_ended(attempt)
+        else:
+            self.settle(attempt, settlement_of(attempt, guarded, outcome))
+
+    def settle(self, attempt: Attempt, settlement: Settlement) -> None:
         """Have an outcome settled, once what became of its items is durable."""
         if attempt.items is None:
             self.settler.put(settlement)
         else:
             attempt.items.finish(partial(self.settler.put, settlement))
 
-    def stuck(self, attempt: Attempt) -> None:
-        """A handler will not end: let its lease run out, and let nothing here wait for it."""
-        attempt.held.lost = True
-        self.held.discard(attempt.held)
+    def settle_plain(self, message: PlainMessage, settlement: Settlement) -> None:
+        """Make durable what became of a plain message, and publish what its hooks enqueued.
+
+        Raises dramatiq's `BrokerConnectionError` when that cannot be published: nothing is settled then.
+        """
+        if message.follow_ups and not settlement.postings and not message.delivery.lost:
+            # Only a success takes along what was enqueued. dramatiq tries again when this fails.
+            try:
+                self.mailbox.publish(message.follow_ups)
+            except MailboxError as error:
+                raise dramatiq.BrokerConnectionError(str(error)) from error
+        self.settler.put(settlement)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries back that were not started; they keep their order and are charged nothing."""
@@ -145,6 +164,8 @@ class WorkerProcess:
         """What the process would take of suspects now."""
         if self.suspects:
             self.suspects.intersection_update(self.held.copy())
+        if self.stuck.in_all_threads:
+            return NOT_NOW
         hunts = self.alone is None and not self.stopping and self.hunt.may_begin(time.monotonic())
         return Suspects(max(0, MOST_TOGETHER - len(self.suspects)), hunts)
 

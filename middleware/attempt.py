@@ -13,6 +13,7 @@ from .retry import Retry
 if TYPE_CHECKING:
     from .deadline import Deadline
     from .dedup.option import Dedup
+    from .layer import Layering
     from .partial import ItemsAtWork
 
 
@@ -41,9 +42,11 @@ class Attempt:
         "arguments",
         "deadline",
         "delivery",
+        "entered",
         "envelope",
         "event",
         "exception",
+        "given_up",
         "held",
         "is_stuck",
         "items",
@@ -70,6 +73,8 @@ class Attempt:
         """What the mailbox has leased: a plain actor's layers see it under the message's id."""
         self.timeout = policy.timeout
         """Seconds this attempt may take."""
+        self.entered: list[Layering] = []
+        """The layers that wait for what the handler comes to, the outermost first."""
         self.deadline: Deadline | None = None
         """Set when the handler starts, if it has a timeout."""
         self.exception: BaseException | None = None
@@ -81,6 +86,8 @@ class Attempt:
         """Whether the handler was called; what never reached it is no attempt of it."""
         self.is_stuck = False
         """Whether the handler went on after it was interrupted."""
+        self.given_up = False
+        """Whether another thread says what the attempt came to: what the handler still does is too late."""
 
     def age_ms(self, *, include_delay: bool = False) -> int:
         """How long ago the event was due, or with its delay accepted, by the server's clock."""

@@ -96,16 +96,23 @@ class Deadline(ABC):
                 return self._at
             self._at = math.inf
             attempt = self._attempt
+            if attempt is not None:
+                # Under the lock: from here on the handler's own thread finds that it is too late.
+                attempt.is_stuck = True
+                attempt.given_up = self._watch.stuck is not None
         if attempt is not None:
-            logger.error(
-                "stuck: a handler goes on after it was interrupted; its lease is not renewed any more",
-                actor=attempt.policy.actor,
-                attempt=attempt.delivery.attempt,
-                seconds=round(now - self.began, 1),
-            )
-            attempt.is_stuck = True
-            self._watch.stuck(attempt)
+            self._report(attempt, now)
         return math.inf
+
+    def _report(self, attempt: "Attempt", now: float) -> None:
+        logger.error(
+            "stuck: a handler goes on after it was interrupted",
+            actor=attempt.policy.actor,
+            attempt=attempt.delivery.attempt,
+            seconds=round(now - self.began, 1),
+        )
+        if self._watch.stuck is not None:
+            self._watch.stuck(attempt)
 
     @abstractmethod
     def is_over(self) -> bool:
@@ -173,10 +180,11 @@ class TaskDeadline(Deadline):
 class Watch:
     """The thread that looks at all deadlines of a process, when one may be due and not before.
 
-    `stuck` is told of each attempt that goes on after it was interrupted.
+    `stuck` is told of each attempt that goes on after it was interrupted, and says in its place what it came
+    to; None where nobody can, as on brokers other than Callboard's.
     """
 
-    def __init__(self, stuck: "Callable[[Attempt], None]" = lambda _: None) -> None:
+    def __init__(self, stuck: "Callable[[Attempt], None] | None" = None) -> None:
         self.stuck = stuck
         self.shortest = math.inf
         """The shortest limit that was ever armed: nothing armed after a look is due sooner."""

@@ -12,7 +12,7 @@ from .deadline import Watch
 from .dedup.layer import wants_store
 from .layer import Layer, Layering
 from .retry import DEFAULT_RETRY, decided
-from .timeout import acall, call, failure
+from .timeout import acall, call, failure, timed_out
 
 T = TypeVar("T")
 
@@ -47,22 +47,27 @@ class Guarded:
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run a `def` handler."""
-        entered: list[Layering] = []
+        entered = attempt.entered
         outcome = self._enter(attempt, entered)
         if outcome is None:
             outcome = call(self._watch, self._invoke, attempt)
+            if attempt.given_up:
+                return outcome
         return _leave(attempt, entered, outcome) if entered else outcome
 
     async def aperform(self, attempt: Attempt) -> Outcome:
         """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
-        entered: list[Layering] = []
+        entered = attempt.entered
         outcome = await self._away(self._enter, attempt, entered)
         if outcome is None:
             try:
                 outcome = await acall(self._watch, self._invoke, attempt)
             except BaseException:
-                _leave(attempt, entered, RELEASED)
+                if not attempt.given_up:
+                    _leave(attempt, entered, RELEASED)
                 raise
+            if attempt.given_up:
+                return outcome
         return await self._away(_leave, attempt, entered, outcome) if entered else outcome
 
     async def _away(self, step: Callable[..., T], *given: object) -> T:
@@ -83,6 +88,12 @@ class Guarded:
                 return fault(attempt, error)
             entered.append(generator)
         return None
+
+
+def give_up(attempt: Attempt) -> Outcome:
+    """What an attempt comes to whose handler will not end, by the layers around it: asked from another thread
+    than the one that is stuck, which leaves the layers alone from then on."""
+    return _leave(attempt, attempt.entered, failure(attempt, timed_out(attempt)))
 
 
 def _leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:

@@ -33,6 +33,9 @@ UNREADABLE_MS = 2000
 LONGEST_TIMEOUT = 60.0
 """Seconds an attempt may ask for at most, unless the app allows more."""
 
+TOO_LATE = Outcome(OutcomeKind.RETRIED, detail="it was given up before it ended")
+"""What a handler comes to in whose place something else was settled; nobody settles this."""
+
 
 def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Outcome:
     """Call a `def` handler on this thread."""
@@ -58,6 +61,8 @@ def call(watch: Watch, invoke: Callable[[Attempt], Any], attempt: Attempt) -> Ou
         deadline.disarm()
     except TimeIsUp:
         deadline.disarm()
+    if attempt.given_up:
+        return TOO_LATE
     return returned(attempt) if has_ended or raised is None else failure(attempt, raised)
 
 
@@ -80,12 +85,12 @@ async def acall(watch: Watch, invoke: Callable[[Attempt], Awaitable[Any]], attem
                 raise  # the worker stops: that is not the handler's outcome
             if deadline is not None and deadline.fired:
                 error = TimeIsUp()
-        return failure(attempt, error)
+        return TOO_LATE if attempt.given_up else failure(attempt, error)
     finally:
         if deadline is not None:
             deadline.disarm()
             watch.forget(deadline)
-    return returned(attempt)
+    return TOO_LATE if attempt.given_up else returned(attempt)
 
 
 def _is_cancelled() -> bool:
@@ -114,7 +119,7 @@ def failure(attempt: Attempt, error: BaseException) -> Outcome:
     if isinstance(error, LedgerUnreadable):
         return Outcome(OutcomeKind.RELEASED, detail=storable(error), delay_ms=UNREADABLE_MS)
     if isinstance(error, TimeLimitExceeded):
-        error = _timed_out(attempt, error)
+        error = timed_out(attempt).with_traceback(error.__traceback__)
     attempt.exception = error
     record = error_record(error, attempt.delivery.clock.now())
     if isinstance(error, PartialFailure) and not error.unfinished:
@@ -122,6 +127,7 @@ def failure(attempt: Attempt, error: BaseException) -> Outcome:
     return Outcome(OutcomeKind.RETRIED, error=record)
 
 
-def _timed_out(attempt: Attempt, error: BaseException) -> HandlerTimeout:
+def timed_out(attempt: Attempt) -> HandlerTimeout:
+    """What a handler that was interrupted has failed with."""
     words = f" of {attempt.deadline.limit:g} s" if attempt.deadline else ""
-    return HandlerTimeout(f"interrupted after its timeout{words}").with_traceback(error.__traceback__)
+    return HandlerTimeout(f"interrupted after its timeout{words}")

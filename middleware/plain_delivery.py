@@ -1,0 +1,51 @@
+"""A message of dramatiq as the layers see a delivery."""
+
+import time
+from hashlib import blake2b
+
+import dramatiq
+from dramatiq.broker import MessageProxy
+
+from ..messages.delivery import FINGERPRINT_SIZE, Delivery, History
+
+_DUE = "callboard_due"
+"""The option in which a message carries when it was first due: brokers move `eta` with each retry."""
+
+NO_FINGERPRINT = b"0" * FINGERPRINT_SIZE
+
+
+class WallClock:
+    """This machine's clock: dramatiq's brokers tell no other."""
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+        return time.time_ns() // 1_000_000
+
+
+def delivery_of(message: MessageProxy, *, has_dedup: bool = True) -> Delivery:
+    """A message of dramatiq as the layers see a delivery; its times are by the publisher's clock.
+
+    One of Callboard's broker comes in a delivery, with the server's clock and what is remembered of it. Only
+    a dedup store compares fingerprints, and without one none is made.
+    """
+    fingerprint = fingerprint_of(message) if has_dedup else NO_FINGERPRINT
+    identity = f"{message.actor_name}:{message.message_id}"
+    own: Delivery | None = getattr(message, "delivery", None)
+    if own is not None:
+        header = _header(fingerprint, own.accepted_at, own.due_at)
+        return Delivery(identity, message.queue_name, own.fence, header, own.clock, own.history)
+    accepted = message.message_timestamp
+    due = message.options.setdefault(_DUE, message.options.get("eta") or accepted)
+    history = History(attempts=message.options.get("retries", 0))
+    header = _header(fingerprint, accepted, due)
+    return Delivery(identity, message.queue_name, 0, header, WallClock(), history)
+
+
+def _header(fingerprint: bytes, accepted: int, due: int) -> bytes:
+    return fingerprint + b"%013d%013d" % (accepted, due)
+
+
+def fingerprint_of(message: MessageProxy) -> bytes:
+    """16 hexadecimal digits that tell a message's arguments from others."""
+    said = dramatiq.get_encoder().encode({"args": list(message.args), "kwargs": message.kwargs})
+    return blake2b(said, digest_size=8).hexdigest().encode()

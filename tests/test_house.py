@@ -19,7 +19,7 @@ import callboard
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "callboard"
-FLOORS = ("messages", "middleware", "actors")
+FLOORS = ("messages", "observability", "middleware", "actors")
 FRONT = ("__init__.py", "public.py", "__main__.py", "py.typed", "cli", "demo", "testing")
 """What of src/callboard belongs to the package, besides the links to the floors."""
 

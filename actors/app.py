@@ -194,8 +194,9 @@ class Callboard:
 
     def check(self) -> None:
         """Raise `ConfigurationError` with all that would fail later: resources nobody provides, commands
-        with two actors."""
-        faults = [
+        with two actors, upcasters that lead nowhere."""
+        faults = self.catalog.faults()
+        faults += [
             f"{actor.actor_name} takes a {kind.__qualname__}, which nobody provides: "
             f"call app.provide({kind.__name__}, ...)"
             for actor in self._actors.values()

@@ -107,6 +107,19 @@ class Catalog:
         """The names of all contracts, sorted."""
         return tuple(sorted(self._current))
 
+    def faults(self) -> list[str]:
+        """What is missing: an upcaster leads to a version from which none leads further."""
+        found = []
+        for name, version in self._upcasters:
+            current = self._current[name]
+            following = version + 1
+            if following < current.version and (name, following) not in self._upcasters:
+                found.append(
+                    f"{name}: an upcaster leads from version {version} to {following}, but none from there "
+                    f"to {following + 1}: declare one with from_version={following}"
+                )
+        return sorted(found)
+
     def _read_another_version(self, envelope: Envelope) -> Event:
         contract = self.current(envelope.type)
         try:

@@ -4,7 +4,7 @@ Words of a server stay out of it. A mailbox is safe to use from many threads at 
 method may be called again after an error without doing its work twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -264,8 +264,11 @@ class Mailbox(Protocol):
         """The dead and discarded deliveries of a queue, the latest first."""
         ...
 
-    def purge(self, queue: str) -> int:
-        """Discard all of a queue that is not leased (reason `operator`); how many."""
+    def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
+        """Discard all of a queue that is not leased (reason `operator`); how many.
+
+        `told` hears now and then how many have been.
+        """
         ...
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ...messages.delivery import Clock, Delivery
@@ -159,11 +159,13 @@ class MemoryMailbox:
         with self._changed:
             return self._deliveries.ended(queue, limit, self._now())
 
-    def purge(self, queue: str) -> int:
+    def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
         """Discard all of a queue that is not leased; counted, but no record is kept."""
         with self._changed:
             self._now()
-            return self._deliveries.purge(queue)
+            purged = self._deliveries.purge(queue)
+        told(purged)
+        return purged
 
     def close(self) -> None:
         """End blocked calls, which answer False; later ones raise `MailboxUnavailable`."""

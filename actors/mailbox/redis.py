@@ -198,11 +198,12 @@ class RedisMailbox:
         """See `Mailbox.ended`."""
         return self.records.ended(queue, limit)
 
-    def purge(self, queue: str) -> int:
+    def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
         """See `Mailbox.purge`."""
         purged = 0
-        while some := self._insist("purge", lambda _again: [queue, 1000]):
+        while some := self._ask("purge", queue, 1000):
             purged += some
+            told(purged)
         return purged
 
     def close(self) -> None:

@@ -271,8 +271,8 @@ class FaultyMailbox:
     def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
         return self._on("ended").ended(queue, limit)
 
-    def purge(self, queue: str) -> int:
-        return self._on("purge").purge(queue)
+    def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
+        return self._on("purge").purge(queue, told)
 
     def close(self) -> None:
         self._on("close").close()

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
 import structlog
 
+from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.cli.program import run
+from tests.servers import start_server
 
 WITHIN = 60.0
 """Seconds for whatever a test waits for."""
@@ -48,6 +51,8 @@ def note(event: OrderPlaced, ctx: Context) -> None:
     if event.order_id == "slow":
         time.sleep(60)
 """
+
+_workspaces = count(1)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -157,6 +162,25 @@ def command(
     for name in set(sys.modules) - known:
         if not name.startswith("callboard"):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey that all tests of a run share."""
+    server = start_server("valkey", tmp_path_factory.mktemp("front"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def board(server_url: str, command: InProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisMailbox]:
+    """A workspace of its own on a server, which is where `command` looks when it is told no other."""
+    workspace = f"front-{os.getpid()}-{next(_workspaces)}"
+    monkeypatch.setenv("CALLBOARD_URL", server_url)
+    monkeypatch.setenv("CALLBOARD_WORKSPACE", workspace)
+    mailbox = RedisMailbox(server_url, workspace)
+    yield mailbox
+    mailbox.close()
 
 
 def wait_for(thing: Callable[[], object], what: str) -> None:

@@ -10,12 +10,14 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter, validators
+from msgspec import structs
 from rich.console import Console
 from rich.live import Live
 
 from ..demo.board import Scene, drawn, in_a_line, verdict_parts
 from ..demo.plan import make_plan
 from ..demo.play import play
+from ..demo.verdict import Verdict
 from .exits import ExitCode
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
@@ -27,6 +29,12 @@ command = App(
         "callboard demo", "callboard demo --kill", "callboard demo --events 5000 -p 3 --json"
     ),
 )
+
+
+Shown = msgspec.defstruct(
+    "Shown", [("ok", bool), *((each.name, each.type) for each in structs.fields(Verdict))], frozen=True
+)
+"""What `--json` prints: the verdict, and whether it is good."""
 
 
 @command.default
@@ -61,7 +69,7 @@ def demo(
     with _ending_as_with_ctrl_c(), _screen(out) as (show, tell):
         verdict = play(home, make_plan(events, seed), workers=processes, kill=kill, show=show, tell=tell)
     if json:
-        write_json({"ok": verdict.ok, **msgspec.to_builtins(verdict)})
+        write_json(Shown(ok=verdict.ok, **structs.asdict(verdict)))
     else:
         for part in verdict_parts(verdict):
             out.print(part, highlight=False)

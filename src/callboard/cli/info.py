@@ -1,10 +1,9 @@
 """`callboard info`: what a mailbox holds and what it has done."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import msgspec
 from cyclopts import App
+from msgspec import structs
 from rich.console import RenderableType
 from rich.markup import escape
 
@@ -40,6 +39,13 @@ command = App(
 )
 
 
+class Shown(MailboxInfo, frozen=True, kw_only=True):
+    """What `--json` prints."""
+
+    place: str
+    """Where the mailbox is: a directory, or a URL without a secret."""
+
+
 @command.default
 def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
     """Show what a mailbox holds and what it has done. Needs no app, and makes no mailbox.
@@ -56,17 +62,11 @@ def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
     with mailbox_at(settings) as mailbox:
         state = mailbox.info()
     if as_json:
-        write_json(as_plain(state, address_of(settings)))
+        write_json(Shown(place=address_of(settings), **structs.asdict(state)))
         return
     out = console()
     for part in drawn(state, address_of(settings)):
         out.print(part)
-
-
-def as_plain(info: MailboxInfo, address: str) -> dict[str, Any]:
-    """The shape that `--json` promises."""
-    plain: dict[str, Any] = msgspec.to_builtins(info)
-    return {"place": address, **plain}
 
 
 def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:

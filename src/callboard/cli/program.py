@@ -11,7 +11,10 @@ COMMANDS = {
     "run": "Start a worker pool for an app.",
     "send": "Publish events, from an argument, a file or stdin.",
     "info": "Show what a mailbox holds and what it has done.",
+    "queue": "Pause, resume, drain or purge queues.",
     "routes": "Show which actor subscribes to what.",
+    "check": "Check what an app declares, and tell all its faults.",
+    "schema": "Print the JSON Schemas of contracts, or of what commands print.",
     "server": "Show or hold up the embedded server.",
     "demo": "See it work: a small shop, two workers, and what became of every event.",
 }

@@ -1,8 +1,8 @@
 """`callboard routes`: which actor subscribes to what, as workers have registered it."""
 
-import msgspec
 from cyclopts import App
 
+from ..actors.mailbox.mailbox import Subscription
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, table, write_json
 
@@ -11,18 +11,22 @@ command = App(
 )
 
 
+Shown = tuple[Subscription, ...]
+"""What `--json` prints."""
+
+
 @command.default
 def routes(*, place: Place | None = None, as_json: AsJson = False) -> None:
     """Show which actor subscribes to what, as workers registered it in the last 7 days.
 
-    `--json` is a list of objects: `actor`, `queue`, `contracts` (the dedup window in ms by contract)
-    and `order`, in the order of fan-out.
+    `--json` is a list of objects in the order of fan-out: `actor`, `queue`, `contracts` (the dedup window in
+    ms by contract), `order`, `concurrency` (or null), `ordered` and `key` (fields, or null).
     """
     keep_logs_off_stdout()
     with mailbox_at((place or Place()).settings()) as mailbox:
         book = mailbox.routes()
     if as_json:
-        write_json(msgspec.to_builtins(book.subscriptions))
+        write_json(book.subscriptions)
         return
     rows = [(each.actor, each.queue, ", ".join(sorted(each.contracts))) for each in book.subscriptions]
     if rows:

@@ -14,6 +14,7 @@ from ..actors.app import Callboard
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.memory import MemoryMailbox
 from ..messages.errors import ConfigurationError
+from .check import faults_of
 from .exits import ExitCode
 from .loading import load_app
 from .place import naming
@@ -82,7 +83,7 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
     """
     keep_logs_off_stdout()
     app = load_app(target)
-    if faults := [*_app_faults(app), *_queue_faults(app, queues)]:
+    if faults := [*faults_of(app), *_queue_faults(app, queues)]:
         raise ConfigurationError([f"{target}: {fault}" for fault in faults])
     with naming(app.settings):
         mailbox = app.mailbox
@@ -93,14 +94,6 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
         )
     uses_embedded = app.settings.url is None and EmbeddedServer(app.settings.home).running()
     return app.settings.home if uses_embedded else None
-
-
-def _app_faults(app: Callboard) -> Sequence[str]:
-    try:
-        app.check()
-    except ConfigurationError as error:
-        return error.faults
-    return ()
 
 
 def _queue_faults(app: Callboard, queues: Sequence[str]) -> list[str]:

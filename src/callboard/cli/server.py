@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
 
+import msgspec
 import redis
 from cyclopts import App, Parameter
+from msgspec import structs
 
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.scripts import named_errors
@@ -30,6 +32,18 @@ command = App(
 )
 
 
+class Status(msgspec.Struct, frozen=True):
+    """What is known of the embedded server of a directory."""
+
+    home: str
+    running: bool
+    pid: int | None
+    version: str | None
+    url: str
+    socket: str
+    data_bytes: int
+
+
 @command.default
 @command.command
 def status(*, home: Home = None, as_json: AsJson = False) -> int:
@@ -40,19 +54,19 @@ def status(*, home: Home = None, as_json: AsJson = False) -> int:
     """
     server = EmbeddedServer(load_settings(home=home).home)
     pid = server.pid()
-    facts = {
-        "home": str(server.home),
-        "running": pid is not None,
-        "pid": pid,
-        "version": None if pid is None else _version(server.url),
-        "url": server.url,
-        "socket": unquote(server.url.removeprefix("unix://")),
-        "data_bytes": _size(server.home / "appendonlydir"),
-    }
+    facts = Status(
+        home=str(server.home),
+        running=pid is not None,
+        pid=pid,
+        version=None if pid is None else _version(server.url),
+        url=server.url,
+        socket=unquote(server.url.removeprefix("unix://")),
+        data_bytes=_size(server.home / "appendonlydir"),
+    )
     if as_json:
         write_json(facts)
     else:
-        for name, value in facts.items():
+        for name, value in structs.asdict(facts).items():
             shown = f"{value:,}" if name == "data_bytes" else "-" if value is None else value
             console().print(f"{name.replace('_', ' '):<10}  {shown}", highlight=False, soft_wrap=True)
     return ExitCode.FAILED if pid is None else ExitCode.OK

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..actors.receipt import Receipt
+from ..actors.receipt import DeliveryReceipt, Receipt
 from ..messages.errors import MailboxError, PublishError, UnreadableBody
 from ..messages.event import Event
 from .bodies import LONGEST_BODY, Line, Source
@@ -99,9 +99,17 @@ class Stream:
             self._each(number, result)
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """One event that was accepted, as `--json` prints it on a line."""
+
+    line: int
+    id: str
+    deliveries: tuple[DeliveryReceipt, ...]
+
+
 def as_json(number: int, receipt: Receipt) -> None:
     """Report an event on a line of JSON."""
-    write_json({"line": number, **msgspec.to_builtins(receipt)}, indent=False)
+    write_json(Accepted(number, receipt.id, receipt.deliveries), indent=False)
 
 
 def in_words(_number: int, receipt: Receipt) -> None:

@@ -293,7 +293,11 @@ class Callboard:
         dedup = said_of_dedup(levels, name)
         subscription = subscription_of(name, said, contracts, dedup, len(self._actors))
         policy = policy_of(
-            name, levels, contracts=subscription.contracts, longest_timeout=self._longest_timeout
+            name,
+            levels,
+            contracts=subscription.contracts,
+            retention=subscription.retention,
+            longest_timeout=self._longest_timeout,
         )
         invoke = invocation(fn, wanted, self.publisher, self.resources, self.broker.item_writer)
         actor = EventActor(

@@ -1,16 +1,18 @@
 """One attempt, from a delivery to its settlement: what worker processes and the harness of tests share."""
 
 import asyncio
+import time
 
 from msgspec.structs import replace
 
-from ..messages.delivery import Delivery, Outcome, OutcomeKind, Reason
+from ..messages.delivery import NO_HISTORY, Delivery, Outcome, OutcomeKind, Reason
 from ..messages.envelope import Envelope
 from ..middleware.attempt import Attempt
 from ..middleware.guarded import Guarded, fault
 from ..middleware.unknown import unknown
 from .hooks import EventHooks
-from .mailbox.mailbox import MIN_WINDOW_MS, Settlement
+from .mailbox.mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Settlement
+from .mailbox.records import Facts
 
 COMPLETED = (OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE)
 """What is remembered for the contract's window."""
@@ -49,14 +51,45 @@ def settlement_of(attempt: Attempt, guarded: Guarded, outcome: Outcome) -> Settl
         # A layer of the user's may have answered before the envelope was read.
         envelope: Envelope | None = getattr(attempt, "envelope", None)
         window_ms = guarded.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
-        history = attempt.history(None) if attempt.has_ledger else None
-        if attempt.published:
-            return Settlement(attempt.delivery, outcome, window_ms, history, tuple(attempt.published))
-        if history is not None:
-            return Settlement(attempt.delivery, outcome, window_ms, history)
-        return Settlement(attempt.delivery, outcome, window_ms)
-    charged = None if kind is OutcomeKind.RELEASED else attempt.history(outcome.error)
-    return Settlement(attempt.delivery, outcome, MIN_WINDOW_MS, charged)
+        published = tuple(attempt.published) if attempt.published else ()
+        if attempt.delivery.history is NO_HISTORY and attempt.items is None and not attempt.policy.retention:
+            return Settlement(attempt.delivery, outcome, window_ms, None, published)
+        return _recorded(attempt, Settlement(attempt.delivery, outcome, window_ms, None, published))
+    if kind is OutcomeKind.RELEASED:
+        return Settlement(attempt.delivery, outcome, MIN_WINDOW_MS)
+    charged = attempt.history(outcome.error)
+    return _recorded(attempt, Settlement(attempt.delivery, outcome, MIN_WINDOW_MS, charged))
+
+
+def _recorded(attempt: Attempt, settlement: Settlement) -> Settlement:
+    """The same with what its record tells: of a success only if it has a history or items, or its contract
+    says so."""
+    envelope: Envelope | None = getattr(attempt, "envelope", None)
+    said = attempt.policy.retention.get(envelope.type) if envelope else None
+    if settlement.outcome.kind in COMPLETED:
+        if said is None and attempt.delivery.history is NO_HISTORY and not attempt.has_ledger:
+            return settlement
+        settlement = replace(settlement, history=attempt.history(None))
+    retention_ms = ENDED_RETENTION_MS if said is None else said
+    return replace(settlement, facts=_facts_of(attempt, envelope), retention_ms=retention_ms)
+
+
+def _facts_of(attempt: Attempt, envelope: Envelope | None) -> Facts:
+    delivery, deadline = attempt.delivery, attempt.deadline
+    ran_ms = int((time.monotonic() - deadline.began) * 1000) if deadline else 0
+    started_at = delivery.clock.now() - ran_ms if deadline else 0
+    if envelope is None:
+        return Facts(owner=delivery.owner, started_at=started_at)
+    return Facts(
+        envelope.id,
+        envelope.type,
+        envelope.dataversion,
+        envelope.subject or "",
+        envelope.correlationid or "",
+        envelope.causationid or "",
+        delivery.owner,
+        started_at,
+    )
 
 
 def settlement_of_unknown(delivery: Delivery) -> Settlement:
@@ -64,4 +97,4 @@ def settlement_of_unknown(delivery: Delivery) -> Settlement:
     outcome = unknown(delivery, Reason.UNKNOWN_ACTOR, f"no actor {delivery.actor!r} here")
     earlier, told = delivery.history, outcome.error
     history = replace(earlier, first_error=earlier.first_error or told, last_error=told)
-    return Settlement(delivery, outcome, history=history)
+    return Settlement(delivery, outcome, history=history, facts=Facts(owner=delivery.owner))

@@ -12,6 +12,7 @@ from dramatiq.errors import ActorNotFound
 from uuid_utils import uuid7
 
 from ..messages.delivery import (
+    NO_HISTORY,
     SUCCEEDED,
     Delivery,
     ErrorRecord,
@@ -23,6 +24,7 @@ from ..messages.delivery import (
 )
 from ..middleware.attempt import Attempt
 from .mailbox.mailbox import MIN_WINDOW_MS, Posting, Settlement, Target
+from .mailbox.records import Facts
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.plain")
 
@@ -104,13 +106,23 @@ class PlainMessage(MessageProxy):
 
     def _settlement(self, outcome: Outcome, history: History) -> Settlement:
         if outcome.kind is OutcomeKind.SUCCEEDED:
-            return Settlement(self.delivery, outcome, postings=tuple(self.follow_ups))
+            is_told = self.delivery.history is not NO_HISTORY
+            return Settlement(
+                self.delivery,
+                outcome,
+                history=history,
+                postings=tuple(self.follow_ups),
+                facts=self._facts() if is_told else None,
+            )
         if outcome.kind is OutcomeKind.RELEASED:
             return Settlement(self.delivery, outcome)
         if outcome.kind is OutcomeKind.RETRIED:
             carried = self._again.body if self._again else _encode(self._message)
             history = msgspec.structs.replace(history, carried=carried)
-        return Settlement(self.delivery, outcome, history=history)
+        return Settlement(self.delivery, outcome, history=history, facts=self._facts())
+
+    def _facts(self) -> Facts:
+        return Facts(event=self.message_id, owner=self.delivery.owner)
 
     def _reason(self, throws: object) -> Reason:
         if isinstance(self._exception, ActorNotFound):

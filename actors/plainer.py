@@ -31,4 +31,4 @@ def _clean_history(history: History) -> History:
 
 
 def _clean_error(error: ErrorRecord) -> ErrorRecord:
-    return ErrorRecord(storable(error.type), storable(error.message), error.at)
+    return msgspec.structs.replace(error, type=storable(error.type), message=storable(error.message))

@@ -35,6 +35,7 @@ def subscription_of(
         said.concurrency,
         said.ordered,
         _key_fields(dedup),
+        {name: each.retention_ms for name, each in contracts.items() if each.retention_ms is not None},
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MAX_NAME_LENGTH = 100
 """Characters of a contract's name."""
+
+LONGEST_RETENTION_MS = 3660 * 24 * 3_600_000
+"""How long a record may be kept: about ten years."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9][a-z0-9_-]*)*")
 
@@ -44,6 +48,9 @@ class Contract(msgspec.Struct, frozen=True):
     window_ms: int
     """How long a completed dedup key is remembered, milliseconds."""
     cls: "type[Event]"
+    retention_ms: int | None = None
+    """How long a record of each delivery is kept, successes too; None for 30 days, and none of a success at
+    the first attempt."""
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -56,6 +63,7 @@ class Declaration(msgspec.Struct, frozen=True):
     kind: Any = None
     """Falls back to the kind of the class it derives from."""
     window: Any = "24h"
+    retention: Any = None
 
     def contract(self, cls: "type[Event]", inherited: Kind) -> Contract:
         """The contract of a declaration without faults."""
@@ -67,6 +75,7 @@ class Declaration(msgspec.Struct, frozen=True):
             kind=self.settled_kind(inherited),
             window_ms=duration_ms(self.window),
             cls=cls,
+            retention_ms=None if self.retention is None else duration_ms(self.retention),
         )
 
     def settled_kind(self, inherited: Kind) -> Kind:
@@ -83,10 +92,18 @@ class Declaration(msgspec.Struct, frozen=True):
         yield from self._name_faults()
         if type(self.version) is not int or self.version < 1:
             yield f"version must be a whole number from 1, but is {self.version!r}"
-        try:
-            duration_ms(self.window, name="window")
-        except InvalidDuration as error:
-            yield str(error)
+        for name in ("window", "retention"):
+            try:
+                if (said := getattr(self, name)) is not None:
+                    duration_ms(said, name=name)
+            except InvalidDuration as error:
+                yield str(error)
+        yield from self._retention_faults()
+
+    def _retention_faults(self) -> Iterator[str]:
+        with suppress(InvalidDuration):
+            if self.retention is not None and not 0 < duration_ms(self.retention) <= LONGEST_RETENTION_MS:
+                yield f"retention must be more than 0 and at most 10 years, but is {self.retention!r}"
 
     def _name_faults(self) -> Iterator[str]:
         if self.name is None:

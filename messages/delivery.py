@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from .origin import origin_of
+
 FINGERPRINT_SIZE = 16
 ACCEPTED_END = FINGERPRINT_SIZE + 13
 """Where the moment of acceptance ends in a header, and the moment when it was due begins."""
@@ -53,15 +55,17 @@ class ErrorRecord(msgspec.Struct, frozen=True, gc=False):
     """The exception's text, cut to 500 characters."""
     at: int
     """When it happened, epoch milliseconds of the server's clock."""
+    origin: str = ""
+    """Where it came from, see `origin_of`: the same for the same fault; empty where that is not known."""
 
 
-def error_record(error: BaseException, at: int) -> ErrorRecord:
-    """The record of an exception, whatever its text is like."""
+def error_record(error: BaseException, at: int, *, deep: bool = True) -> ErrorRecord:
+    """The record of an exception, whatever its text is like; `deep` as for `origin_of`."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - the text is the user's code, and a record must be made all the same
         text = "(its text cannot be made)"
-    return ErrorRecord(storable(type(error).__name__), storable(text), at)
+    return ErrorRecord(storable(type(error).__name__), storable(text), at, origin_of(error, deep=deep))
 
 
 def storable(text: object) -> str:
@@ -131,6 +135,8 @@ class Delivery(msgspec.Struct, eq=False):
     """Another worker may hold it now: it is not renewed any more, and not started."""
     concluded: bool = False
     """What this attempt came to is known and on its way to the mailbox."""
+    owner: str = ""
+    """The worker process it is leased to."""
 
     @property
     def actor(self) -> str:

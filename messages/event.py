@@ -70,11 +70,12 @@ class EventMeta(msgspec.StructMeta):
         dedup: str | tuple[str, ...] = (),
         kind: Kind | str | None = None,
         window: str | float | timedelta = "24h",
+        retention: str | float | timedelta | None = None,
         abstract: bool = False,
         **struct_options: Any,
     ) -> _Class:
         """Declare a contract; raises `InvalidContract` with all faults of the class at once."""
-        declaration = Declaration(name, version, key, dedup, kind, window)
+        declaration = Declaration(name, version, key, dedup, kind, window, retention)
         inherited = next((base.__kind__ for base in bases if isinstance(base, EventMeta)), Kind.DOMAIN)
         faults = [*declaration.faults(inherited, abstract=abstract), *struct_option_faults(struct_options)]
         label = f"{namespace.get('__module__')}.{namespace.get('__qualname__', class_name)}"
@@ -99,7 +100,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, metaclass=EventMeta, abstract
 
     Class keywords: `name` (dotted lower-case words), `version` (from 1), `key` (the fields that name the
     entity), `dedup` (the fields that make the dedup key, if not the event's id), `kind`, `window` (how
-    long a completed dedup key is remembered), `abstract=True` for a base without a name, and those of
+    long a completed dedup key is remembered), `retention` (how long a record of every delivery is kept,
+    first-attempt successes too), `abstract=True` for a base without a name, and those of
     `msgspec.Struct`. Only `kind` is inherited. Its repr shows the fields of `key` alone.
     """
 

@@ -33,6 +33,8 @@ class Policy(msgspec.Struct, frozen=True):
     """What is not handled, the first that applies having the say."""
     dedup: "Dedup | None" = None
     """A store of its own to claim each delivery in; None leaves it to the mailbox."""
+    retention: dict[str, int] = {}
+    """How long a record is kept of each delivery, successes too, in milliseconds by the contract's name."""
 
 
 class Attempt:

@@ -59,11 +59,17 @@ def said_of_dedup(levels: Sequence[Options], whose: str) -> Dedup | UnsetType | 
 
 
 def policy_of(
-    actor: str, levels: Sequence[Options], *, contracts: Mapping[str, int], longest_timeout: float
+    actor: str,
+    levels: Sequence[Options],
+    *,
+    contracts: Mapping[str, int],
+    retention: Mapping[str, int] | None = None,
+    longest_timeout: float,
 ) -> Policy:
     """The policy of an actor by what each level says, the nearest first.
 
-    `contracts` are those it subscribes to with their dedup windows; raises `InvalidActor` for an option
+    `contracts` are those it subscribes to with their dedup windows, `retention` how long the records of some
+    of them are kept; raises `InvalidActor` for an option
     that cannot be read.
     """
     timeout = first_said("timeout", levels)
@@ -79,6 +85,7 @@ def policy_of(
         longest_timeout,
         _rules(first_said("discard", levels), actor),
         dedup if isinstance(dedup, Dedup) else None,
+        dict(retention or {}),
     )
 
 

@@ -118,10 +118,11 @@ def failure(attempt: Attempt, error: BaseException) -> Outcome:
         return Outcome(OutcomeKind.RELEASED, detail="over a rate limit", delay_ms=CONTENTION_MS)
     if isinstance(error, LedgerUnreadable):
         return Outcome(OutcomeKind.RELEASED, detail=storable(error), delay_ms=UNREADABLE_MS)
-    if isinstance(error, TimeLimitExceeded):
+    interrupted = isinstance(error, TimeLimitExceeded)
+    if interrupted:
         error = timed_out(attempt).with_traceback(error.__traceback__)
     attempt.exception = error
-    record = error_record(error, attempt.delivery.clock.now())
+    record = error_record(error, attempt.delivery.clock.now(), deep=not interrupted)
     if isinstance(error, PartialFailure) and not error.unfinished:
         return Outcome(OutcomeKind.DEAD, Reason.REJECTED, error=record)
     return Outcome(OutcomeKind.RETRIED, error=record)

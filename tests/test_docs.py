@@ -236,7 +236,7 @@ def test_the_readme_tells_every_setting_and_its_default() -> None:
 def test_the_architecture_tells_every_key_of_the_server() -> None:
     rows = rows_under("docs/architecture.md", "key")
     told = [row[0].replace("`", "").partition(" + ")[0] for row in rows]
-    tables = (keys.OF_WORKSPACE, keys.OF_QUEUE, keys.OF_LANE, keys.OF_OTHERS)
+    tables = (keys.OF_WORKSPACE, keys.OF_QUEUE, keys.OF_LANE, keys.OF_KIND, keys.OF_OTHERS)
     parts = [part for table in tables for part in table.values()]
     assert sorted(told) == sorted(parts)
 

@@ -50,12 +50,15 @@ class QueueInfo(msgspec.Struct, frozen=True):
     accepted: int = 0
     succeeded: int = 0
     dead: int = 0
+    """Those that were replayed too: they end once more."""
     discarded: int = 0
     duplicates: int = 0
     """Publishes answered with `duplicate`."""
     retried: int = 0
     released: int = 0
     takeovers: int = 0
+    replayed: int = 0
+    """Dead letters, of any queue, that were made live again in this one."""
     fenced: int = 0
     """Settlements refused because the lease had been taken over."""
     lanes: tuple[LaneInfo, ...] = ()

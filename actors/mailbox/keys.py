@@ -28,7 +28,6 @@ OF_QUEUE = {
     "WAKE": "wake:",  # list: holds one element when an idle worker should look
     "COUNTS": "counts:",  # hash: what the queue ever did
     "HUNTER": "hunter:",  # string: the owner that was told of suspects last
-    "ENDED_IN": "ended-in:",  # sorted set: ended id -> when it ended
     "ORDERED": "ordered:",  # hash: id -> the ordered lane it belongs to
     "HOLDER": "holder:",  # hash: ordered lane -> the id that others of it wait for
     "OWNER": "owner:",  # hash: ordered lane -> the worker that fetched its holder last
@@ -43,10 +42,16 @@ OF_LANE = {
 }
 """Then the length of the queue's name, the queue and the lane or actor, with colons between them."""
 
+OF_KIND = {
+    "ENDED_IN": "ended-in:",  # sorted set: name of a record -> when it ended
+    "ENDED_UNTIL": "ended-until:",  # sorted set: the same -> when it will be forgotten
+}
+"""Then what it came to, the queue, with a colon between them."""
+
 OF_OTHERS = {
     "ITEMS": "items:",  # hash per delivery id: loop and key of an item -> what became of it
     "ENDED_ITEMS": "ended-items:",  # hash per ended id: the same, kept with the record
-    "ENDED": "ended:",  # hash per ended id: the record of a dead or discarded delivery
+    "ENDED": "ended:",  # hash per ended id: the record of a delivery that has ended
     "DONE": "done:",  # hash per window, bucket and shard: digest of an id -> fingerprint, fence, moment
     "ALIASES": "aliases:",  # hash per length, bucket and shard: digest of an event -> ids of deliveries
 }
@@ -65,6 +70,6 @@ def queue_key(root: str, part: str, queue: str) -> str:
 def lua_names(text: str) -> str:
     """The names that a script uses as Lua locals, made from `KEYS[1]`, the root."""
     used = set(re.findall(r"\b[A-Z_]+\b", text))
-    names = {**OF_WORKSPACE, **OF_QUEUE, **OF_LANE, **OF_OTHERS}
+    names = {**OF_WORKSPACE, **OF_QUEUE, **OF_LANE, **OF_KIND, **OF_OTHERS}
     lines = [f"local {name} = ROOT .. '{part}'" for name, part in names.items() if name in used]
     return "\n".join(["local ROOT = KEYS[1]", *lines]) + "\n"

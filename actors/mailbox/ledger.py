@@ -19,8 +19,8 @@ class Notes(msgspec.Struct, frozen=True, gc=False):
 class Ledger(Protocol):
     """Keeps a record for each item of the deliveries whose handlers work through many.
 
-    It goes with the delivery: dropped when that succeeds, kept with its record when it ends dead or
-    discarded. Every method raises `MailboxUnavailable` or `MailboxRefused` as a mailbox's do.
+    It goes with the delivery, and is kept with its record when it has ended: a success of which no
+    record is kept drops it. Every method raises `MailboxUnavailable` or `MailboxRefused` as a mailbox's do.
     """
 
     def write(self, notes: Sequence[Notes]) -> list[bool]:
@@ -36,5 +36,5 @@ class Ledger(Protocol):
         ...
 
     def of_ended(self, record_id: str) -> list[ItemRecord]:
-        """The records of a dead or discarded delivery, by the id of its record."""
+        """The records of a delivery that has ended, by the id of its record."""
         ...

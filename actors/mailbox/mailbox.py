@@ -14,7 +14,7 @@ from ...messages.delivery import Delivery, History, Outcome
 from .controls import Controls
 from .infos import MailboxInfo
 from .ledger import Ledger
-from .records import EndedRecord, Records
+from .records import EndedRecord, Facts, Records
 
 MAX_CRASHES = 3
 """Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
@@ -29,7 +29,10 @@ MIN_WINDOW_MS = 120_000
 """A completion is remembered at least this long, so that a settlement sent twice is known as one."""
 
 ENDED_RETENTION_MS = 30 * 24 * 3_600_000
-"""How long the records of dead and discarded deliveries are kept."""
+"""How long the record of a delivery is kept whose contract does not say."""
+
+MOST_RECORDED = 1_000_000
+"""Records of one kind that a queue keeps, if the settings do not say: beyond it the oldest is forgotten."""
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -47,6 +50,8 @@ class Subscription(msgspec.Struct, frozen=True):
     """Publishers give its deliveries lanes; see `Target.lane`."""
     key: tuple[str, ...] | None = None
     """The fields that make its dedup key in place of the contract's; none of them for the event's id."""
+    retention: dict[str, int] = {}
+    """How long records are kept in milliseconds, by contract name, where a contract says so."""
 
 
 class RouteBook(msgspec.Struct, frozen=True):
@@ -161,6 +166,10 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     postings: tuple[Posting, ...] = ()
     """Published together with the success, or not at all. What conflicts with an earlier event of its key
     can no longer be refused: it is kept among the dead, with the reason `payload_conflict`."""
+    facts: Facts | None = None
+    """What its record tells of it. None for a success of which no record is kept, nearly all there are."""
+    retention_ms: int = ENDED_RETENTION_MS
+    """How long the record is kept, at least `MIN_WINDOW_MS`."""
 
 
 class Mailbox(Protocol):

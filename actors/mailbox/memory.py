@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ...messages.delivery import Clock, Delivery
+from ...messages.delivery import Clock, Delivery, OutcomeKind
 from ...messages.errors import MailboxUnavailable, StaleRoutes
 from .infos import MailboxInfo, WorkerInfo
 from .mailbox import (
     EACH_ALONE,
+    MOST_RECORDED,
     Fetched,
     Posting,
     RouteBook,
@@ -36,15 +37,16 @@ WORKER_LISTED_MS = 60_000
 class MemoryMailbox:
     """Keeps deliveries as long as this object lives; implements `Mailbox`.
 
-    Its clock is this machine's unless another is given. With a `VirtualClock` nothing comes due by
+    Its clock is this machine's unless another is given; `most_recorded` is how many records of one kind a
+    queue keeps. With a `VirtualClock` nothing comes due by
     waiting, so `wait` never blocks then.
     """
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, most_recorded: int = MOST_RECORDED) -> None:
         self._clock: Clock = SystemClock() if clock is None else clock
         self._changed = threading.Condition()
         self._closed = False
-        self._deliveries = Deliveries(self._clock)
+        self._deliveries = Deliveries(self._clock, most_recorded)
         self._workers: Remembered[str, WorkerInfo] = Remembered()
         self._routes = Routes()
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
@@ -124,7 +126,7 @@ class MemoryMailbox:
         """Make known what the actors of a worker subscribe to, replacing what they did before."""
         with self._changed:
             for former, new in self._routes.register(subscriptions, self._now()):
-                self._deliveries.limit(former, new)
+                self._deliveries.subscribe(former, new)
             self._changed.notify_all()
 
     def routes(self) -> RouteBook:
@@ -157,7 +159,9 @@ class MemoryMailbox:
     def ended(self, queue: str, limit: int = 100) -> list[EndedRecord]:
         """The dead and discarded deliveries of a queue, the latest first."""
         with self._changed:
-            return self._deliveries.ended(queue, limit, self._now())
+            now, kinds = self._now(), (OutcomeKind.DEAD, OutcomeKind.DISCARDED)
+            records = [each for kind in kinds for each in self._deliveries.records.listed(queue, kind, now)]
+            return sorted(records, key=lambda each: (each.at, each.id), reverse=True)[:limit]
 
     def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
         """Discard all of a queue that is not leased; counted, but no record is kept."""

@@ -5,7 +5,7 @@ from collections import Counter
 from msgspec import structs
 
 from ...messages.codec import decode_envelope
-from ...messages.delivery import HEADER_SIZE, Clock, Delivery, Outcome, OutcomeKind, Reason
+from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.errors import UnreadableBody
 from ...messages.items import ItemRecord
 from .infos import QueueInfo
@@ -21,23 +21,37 @@ from .mailbox import (
     Target,
     Verdict,
 )
+from .memory_ended import Ended
 from .memory_live import Live
 from .memory_queue import Queue
 from .memory_remembered import Completions, Remembered
-from .records import MOST_RECORDS, Completion, EndedRecord, FoundDelivery
+from .records import (
+    MOST_RECORDS,
+    NO_FACTS,
+    Completion,
+    EndedRecord,
+    Facts,
+    FoundDelivery,
+    Redress,
+    Replay,
+)
+
+MIN_ALIASED_MS = 24 * 3_600_000
+"""How long after a retry is due its event still leads to it."""
 
 
 class Deliveries:
     """All deliveries of a mailbox, live, completed and ended. Knows no locks; is told the time."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most_recorded: int) -> None:
         self._clock = clock
         self._queues: dict[str, Queue] = {}
         self._live: dict[str, Live] = {}
         self._last_fence = 0
         self._completions = Completions()
         self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
-        self._ended: Remembered[str, EndedRecord] = Remembered()
+        self.records = Ended(most_recorded)
+        self._retention: dict[str, int] = {}
         self._aliases: Remembered[str, tuple[str, ...]] = Remembered()
         self.ended_items: Remembered[str, dict[str, ItemRecord]] = Remembered()
         """What became of the items of what has ended, by the ids of records."""
@@ -113,11 +127,6 @@ class Deliveries:
             self.queue(live.queue).extend(live, lease_end)
         return live is not None
 
-    def ended(self, name: str, limit: int, now: int) -> list[EndedRecord]:
-        """The records of a queue, the latest first."""
-        records = [record for record in self._ended.values(now) if record.queue == name]
-        return records[::-1][:limit]
-
     def named(self, event: str, now: int) -> tuple[str, ...]:
         """The ids of deliveries of an event whose key is not its id."""
         return self._aliases.get(event, now) or ()
@@ -126,7 +135,7 @@ class Deliveries:
         """All that is known of one identity, if anything is."""
         live = self._live.get(identity)
         at = self._completions.latest(identity, now)
-        ended = [each for each in reversed(self._ended.values(now)) if each.delivery == identity]
+        ended = self.records.of(identity, now)
         if live is None and at is None and not ended:
             return None
         return FoundDelivery(
@@ -150,8 +159,9 @@ class Deliveries:
         self.queue(name).tallies["discarded"] += len(purged)
         return len(purged)
 
-    def limit(self, former: Subscription | None, new: Subscription) -> None:
+    def subscribe(self, former: Subscription | None, new: Subscription) -> None:
         """Let an actor's limit be what its subscription says; one in a former queue is lifted."""
+        self._retention[new.actor] = max(new.retention.values(), default=ENDED_RETENTION_MS)
         if former is not None and former.queue != new.queue:
             self.queue(former.queue).lanes.limit(new.actor, None)
         self.queue(new.queue).lanes.limit(new.actor, new.concurrency)
@@ -160,6 +170,19 @@ class Deliveries:
         """What a delivery is the lease of; None if it holds it no more."""
         live = self._live.get(delivery.id)
         return live if live is not None and live.fence == delivery.fence else None
+
+    def revive(self, letter: Replay, record: EndedRecord, now: int) -> Redress:
+        """Let a dead letter be live again, its attempts and its age begun anew."""
+        actor, _, key = letter.id.partition(":")
+        lane = letter.lane or (record.lane if letter.id == record.delivery else "")
+        target = Target(actor, letter.queue, key, letter.window_ms, lane)
+        fingerprint = record.stored[:FINGERPRINT_SIZE]
+        verdict = self._judge(target, fingerprint, now)
+        if verdict is not Verdict.ACCEPTED:
+            return Redress.DUPLICATE if verdict is Verdict.DUPLICATE else Redress.CONFLICT
+        self._arrive(target, fingerprint + b"%013d%013d" % (now, now) + record.body, now, now)
+        self.queue(letter.queue).tallies["replayed"] += 1
+        return Redress.DONE
 
     def _judge(self, target: Target, fingerprint: bytes, now: int) -> Verdict:
         identity = _identity(target)
@@ -176,11 +199,14 @@ class Deliveries:
             return Verdict.DUPLICATE
         due_at = _due_of(posting, now)
         stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
+        self._arrive(target, stored, due_at, now)
+        self.queue(target.queue).tallies["accepted"] += 1
+        return Verdict.ACCEPTED
+
+    def _arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> None:
         live = Live(_identity(target), target.queue, stored, target.lane)
         self._live[live.id] = live
-        self.queue(live.queue).tallies["accepted"] += 1
         self.queue(live.queue).place(live, due_at, now)
-        return Verdict.ACCEPTED
 
     def _hand_out(self, live: Live, owner: str, lease_end: int) -> Delivery:
         self._last_fence += 1
@@ -197,7 +223,11 @@ class Deliveries:
             past = live.history
             live.history = structs.replace(past, attempts=past.attempts + 1, crashes=past.crashes + 1)
         if live.history.crashes >= MAX_CRASHES:
-            self._end(live, fence, Outcome(OutcomeKind.DEAD, Reason.POISON), now)
+            # Nobody is left to tell which contract it is.
+            retention_ms = self._retention.get(live.actor, ENDED_RETENTION_MS)
+            self._forget(live)
+            poison = Outcome(OutcomeKind.DEAD, Reason.POISON)
+            self._record(live, str(fence), poison, now, retention_ms=retention_ms)
         else:
             queue.suspect(live)
 
@@ -216,8 +246,12 @@ class Deliveries:
             queue.tallies["retried"] += 1
             queue.lanes.leave_slot(live)
             queue.place(live, now + outcome.delay_ms, now)
+            if settlement.facts:
+                until = now + outcome.delay_ms + MIN_ALIASED_MS
+                self._note_alias(settlement.facts.event, live.id, now, until)
         elif outcome.kind in (OutcomeKind.DEAD, OutcomeKind.DISCARDED):
-            self._end(live, settlement.delivery.fence, outcome, now)
+            self._forget(live)
+            self._keep(live, settlement, now)
         else:
             self._complete(live, settlement, now)
 
@@ -225,25 +259,26 @@ class Deliveries:
         self._forget(live)
         self.queue(live.queue).tallies["succeeded"] += 1
         self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
+        if settlement.facts and settlement.outcome.kind is OutcomeKind.SUCCEEDED:
+            self._keep(live, settlement, now)
         for nth, posting in enumerate(settlement.postings, 1):
             if Verdict.CONFLICT in self.publish(posting, now):
                 self._bury(posting, nth, settlement.delivery, now)
 
     def _bury(self, posting: Posting, nth: int, cause: Delivery, now: int) -> None:
         """Keep a handler's posting that conflicts: the handler has succeeded and cannot be told."""
+        outcome = Outcome(OutcomeKind.DEAD, Reason.PAYLOAD_CONFLICT, f"published by {cause.id}")
         for position, target in enumerate(posting.targets, 1):
             stored = posting.fingerprint + b"%013d%013d" % (now, now) + posting.body
             self.queue(target.queue).tallies["accepted"] += 1
-            self._record(
-                Live(_identity(target), target.queue, stored),
-                f"{cause.fence}.{nth}.{position}",
-                Outcome(OutcomeKind.DEAD, Reason.PAYLOAD_CONFLICT, f"published by {cause.id}"),
-                now,
-            )
+            live = Live(_identity(target), target.queue, stored, target.lane)
+            self._record(live, f"{cause.fence}.{nth}.{position}", outcome, now)
 
-    def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
-        self._forget(live)
-        self._record(live, str(fence), outcome, now)
+    def _keep(self, live: Live, settlement: Settlement, now: int) -> None:
+        facts, retention_ms = settlement.facts or NO_FACTS, max(settlement.retention_ms, MIN_WINDOW_MS)
+        live.history = live.history if settlement.history is None else settlement.history
+        ending = str(settlement.delivery.fence)
+        self._record(live, ending, settlement.outcome, now, facts=facts, retention_ms=retention_ms)
 
     def _forget(self, live: Live) -> None:
         del self._live[live.id]
@@ -255,24 +290,36 @@ class Deliveries:
         known = self.named(event, now)
         self._aliases.put(event, (*known, *({identity} - {*known})), now=now, until=until)
 
-    def _record(self, live: Live, suffix: str, outcome: Outcome, now: int) -> None:
-        self.queue(live.queue).tallies[outcome.kind.value] += 1
+    def _record(
+        self,
+        live: Live,
+        ending: str,
+        outcome: Outcome,
+        now: int,
+        *,
+        facts: Facts = NO_FACTS,
+        retention_ms: int = ENDED_RETENTION_MS,
+    ) -> None:
+        succeeded = outcome.kind is OutcomeKind.SUCCEEDED
+        if not succeeded:
+            self.queue(live.queue).tallies[outcome.kind.value] += 1
         record = EndedRecord(
-            f"{live.id}#{suffix}",
+            f"{live.id}#{ending}",
             live.queue,
             outcome.kind,
-            # Without one only if a caller forgot it; a record of some reason is better than none.
-            Reason.OPERATOR if outcome.reason is None else outcome.reason,
+            outcome.reason,
             now,
             live.history,
-            live.stored,
-            outcome.detail,
+            live.stored[:HEADER_SIZE] if succeeded else live.stored,
+            None if succeeded else outcome.detail,
+            facts,
+            now + retention_ms,
+            "" if succeeded else live.lane,
         )
-        until = now + ENDED_RETENTION_MS
-        self._ended.put(record.id, record, now=now, until=until)
-        self._note_alias(_event_in(live.stored), live.id, now, until)
+        self.records.put(record, now)
+        self._note_alias(_event_in(live.stored), live.id, now, now + retention_ms)
         if live.items:
-            self.ended_items.put(record.id, live.items, now=now, until=until)
+            self.ended_items.put(record.id, live.items, now=now, until=now + retention_ms)
 
 
 def _identity(target: Target) -> str:

@@ -1,11 +1,15 @@
 """The memory mailbox's records: the model of the others."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
+from ...messages.delivery import HEADER_SIZE, OutcomeKind, Reason
 from .memory_deliveries import Deliveries
+from .memory_remembered import Remembered
 from .memory_routes import Routes
-from .records import FoundDelivery
+from .records import Cursor, EndedRecord, FoundDelivery, Page, Redress, Replay, Span
 
 
 class MemoryRecords:
@@ -18,6 +22,8 @@ class MemoryRecords:
         self._now = now
         self._deliveries = deliveries
         self._routes = routes
+        self._mended: Remembered[str, str] = Remembered()
+        """Which run mended a dead letter, by its name, and how."""
 
     def find(self, identity: str) -> tuple[FoundDelivery, ...]:
         """See `Records.find`."""
@@ -27,3 +33,67 @@ class MemoryRecords:
             ids = dict.fromkeys([*routed, *self._deliveries.named(identity, now), identity])
             found = [self._deliveries.look_up(each, now) for each in ids]
             return tuple(each for each in found if each is not None)
+
+    def page(self, span: Span, limit: int, start: Cursor | None = None) -> Page:
+        """See `Records.page`."""
+        with self._lock:
+            page = self._deliveries.records.page(span, limit, start, self._now())
+        if span.bodies:
+            return page
+        return Page([replace(each, stored=each.stored[:HEADER_SIZE]) for each in page.records], page.next)
+
+    def get(self, name: str) -> EndedRecord | None:
+        """See `Records.get`."""
+        with self._lock:
+            return self._deliveries.records.get(name, self._now())
+
+    def replay(self, letters: Sequence[Replay], run: str) -> list[Redress]:
+        """See `Records.replay`."""
+        with self._lock:
+            answers = [self._replay(letter, f"replayed {run}", self._now()) for letter in letters]
+            self._lock.notify_all()
+            return answers
+
+    def discard(self, names: Sequence[str], run: str) -> list[Redress]:
+        """See `Records.discard`."""
+        with self._lock:
+            return [self._discard(name, f"discarded {run}", self._now()) for name in names]
+
+    def _replay(self, letter: Replay, run: str, now: int) -> Redress:
+        record = self._letter(letter.name, run, now)
+        if isinstance(record, Redress):
+            return record
+        redress = self._deliveries.revive(letter, record, now)
+        if redress is Redress.DONE:
+            self._mend(record, run, now)
+            self._deliveries.records.replace(replace(record, replayed_at=now))
+        return redress
+
+    def _discard(self, name: str, run: str, now: int) -> Redress:
+        record = self._letter(name, run, now)
+        if isinstance(record, Redress):
+            return record
+        self._mend(record, run, now)
+        discarded = replace(
+            record, kind=OutcomeKind.DISCARDED, reason=Reason.OPERATOR, was=record.reason, at=now
+        )
+        self._deliveries.records.replace(discarded)
+        self._deliveries.records.put_in_order(discarded)
+        tallies = self._deliveries.queue(record.queue).tallies
+        tallies["dead"] -= 1
+        tallies["discarded"] += 1
+        return Redress.DONE
+
+    def _letter(self, name: str, run: str, now: int) -> EndedRecord | Redress:
+        """A dead letter that may be mended, or the answer."""
+        record = self._deliveries.records.get(name, now)
+        if record is None:
+            return Redress.GONE
+        mended = self._mended.get(name, now)
+        if mended is not None:
+            return Redress.DONE if mended == run else Redress.ALREADY
+        return record if record.kind is OutcomeKind.DEAD else Redress.GONE
+
+    def _mend(self, record: EndedRecord, run: str, now: int) -> None:
+        self._mended.put(record.id, run, now=now, until=record.until)
+        self._deliveries.records.take_out(record)

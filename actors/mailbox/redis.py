@@ -19,7 +19,7 @@ from .infos import MOST_LISTED, MailboxInfo, WorkerInfo
 from .keys import queue_key, root_of
 from .mailbox import (
     EACH_ALONE,
-    ENDED_RETENTION_MS,
+    MOST_RECORDED,
     Fetched,
     Posting,
     RouteBook,
@@ -74,7 +74,7 @@ class RedisMailbox:
 
     `patience` is how many seconds a publisher's call goes on trying; a worker's calls (`fetch`,
     `settle`, `renew`, `wait`) are tried once, for the worker knows how long it may wait.
-    `socket_timeout` is in seconds.
+    `socket_timeout` is in seconds. `most_recorded` is how many records of one kind a queue keeps.
     """
 
     def __init__(
@@ -84,12 +84,14 @@ class RedisMailbox:
         *,
         patience: float = 3.0,
         socket_timeout: float = 5.0,
+        most_recorded: int = MOST_RECORDED,
         revive: Callable[[], object] | None = None,
         closing: Callable[[], object] = lambda: None,
     ) -> None:
         self.workspace = workspace
         self._root = root_of(workspace)
         self._patience = patience
+        self._most_recorded = most_recorded
         self._revive = revive
         self._closing = closing
         self._closed = threading.Event()
@@ -129,17 +131,24 @@ class RedisMailbox:
         self._wake_ups.leave(queue_key(self._root, "WAKE", queue))
         asked_at = time.monotonic()
         arguments = fetch_arguments(
-            queue, min(limit, MOST_AT_ONCE), owner, lease_ms, alone=alone, suspects=suspects
+            queue,
+            min(limit, MOST_AT_ONCE),
+            owner,
+            lease_ms,
+            alone=alone,
+            suspects=suspects,
+            most_recorded=self._most_recorded,
         )
         answer = self._run("fetch", arguments)
-        return read_fetched(answer, queue, asked_at)
+        return read_fetched(answer, queue, owner, asked_at)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """See `Mailbox.settle`."""
         held = [False] * len(settlements)
         stale = False
         for first in range(0, len(settlements), MOST_AT_ONCE):
-            arguments, order = settle_arguments(settlements[first : first + MOST_AT_ONCE], ENDED_RETENTION_MS)
+            some = settlements[first : first + MOST_AT_ONCE]
+            arguments, order = settle_arguments(some, self._most_recorded)
             for position, answer in zip(order, self._run("settle", arguments), strict=True):
                 held[first + position] = answer == 1
                 stale = stale or answer == -1

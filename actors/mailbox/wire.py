@@ -63,21 +63,22 @@ def publish_arguments(
 
 
 def settle_arguments(
-    settlements: Sequence[Settlement], retention_ms: int
+    settlements: Sequence[Settlement], most_recorded: int
 ) -> tuple[list[Argument], list[int]]:
     """The arguments of the settle script, and the position of each answer's settlement.
 
-    Successes that publish nothing and have no items, nearly all there are, go in groups that the script
-    settles together.
+    Successes that publish nothing and of which no record is kept, nearly all there are, go in groups that
+    the script settles together.
     """
     groups: dict[tuple[str, int], list[int]] = {}
     others: list[int] = []
     set_apart: set[str] = set()
     for position, settlement in enumerate(settlements):
         delivery = settlement.delivery
-        history = settlement.history
+        history, facts = settlement.history, settlement.facts
         plain = (
             settlement.outcome.kind is OutcomeKind.SUCCEEDED
+            and facts is None
             and not settlement.postings
             and (history is None or not history.items)
         )
@@ -86,7 +87,7 @@ def settle_arguments(
         else:
             set_apart.add(delivery.id)
             others.append(position)
-    out: list[Argument] = [retention_ms, len(groups)]
+    out: list[Argument] = [ENDED_RETENTION_MS, most_recorded, len(groups)]
     order: list[int] = []
     for (queue, window_ms), positions in groups.items():
         out += (queue, max(window_ms, MIN_WINDOW_MS), len(positions))
@@ -101,7 +102,7 @@ def settle_arguments(
 
 
 def _put_settlement(out: list[Argument], settlement: Settlement) -> None:
-    delivery, outcome = settlement.delivery, settlement.outcome
+    delivery, outcome, facts = settlement.delivery, settlement.outcome, settlement.facts
     history = delivery.history if settlement.history is None else settlement.history
     out += (
         outcome.kind.value,
@@ -114,6 +115,9 @@ def _put_settlement(out: list[Argument], settlement: Settlement) -> None:
         outcome.reason.value if outcome.reason else "",
         outcome.detail or "",
         msgspec.json.encode(history),
+        "" if facts is None or facts.event == delivery.key else facts.event,
+        "" if facts is None else msgspec.json.encode(facts),
+        max(settlement.retention_ms, MIN_WINDOW_MS),
         _routes_version(settlement.postings),
         len(settlement.postings),
     )
@@ -140,28 +144,26 @@ def renew_arguments(groups: Iterable[tuple[str, Sequence[Delivery]]], lease_ms: 
 
 
 def fetch_arguments(
-    queue: str, limit: int, owner: str, lease_ms: int, *, alone: bool, suspects: Suspects
+    queue: str,
+    limit: int,
+    owner: str,
+    lease_ms: int,
+    *,
+    alone: bool,
+    suspects: Suspects,
+    most_recorded: int,
 ) -> list[Argument]:
     """The arguments of the fetch script."""
     how = ("alone" if suspects.charged else "beside") if alone else ""
     together = -1 if suspects.together is None else suspects.together
     hunt_ms = min(HUNT_MS, lease_ms) if suspects.hunts else 0
-    return [
-        queue,
-        limit,
-        owner,
-        lease_ms,
-        how,
-        together,
-        MAX_CRASHES,
-        ENDED_RETENTION_MS,
-        hunt_ms,
-        PAUSED_LOOK_MS,
-    ]
+    kept = (ENDED_RETENTION_MS, most_recorded)
+    told = (hunt_ms, PAUSED_LOOK_MS)
+    return [queue, limit, owner, lease_ms, how, together, MAX_CRASHES, *kept, *told]
 
 
-def read_fetched(answer: list[Any], queue: str, monotonic: float) -> Fetched:
-    """The answer of the fetch script; `monotonic` is this machine's clock before it was asked."""
+def read_fetched(answer: list[Any], queue: str, owner: str, monotonic: float) -> Fetched:
+    """The answer of the fetch script to `owner`; `monotonic` is this machine's clock before it was asked."""
     read_at, fence, waiting, suspects, next_in, together, mark = answer[:7]
     clock = ServerClock(read_at, monotonic)
     alone, suspect = mark == b"!", mark == b"?"
@@ -176,6 +178,9 @@ def read_fetched(answer: list[Any], queue: str, monotonic: float) -> Fetched:
             _history_decoder.decode(history) if history else NO_HISTORY,
             alone,
             suspect,
+            False,
+            False,
+            owner,
         )
         for identity, stored, history in zip(entries, entries, entries, strict=True)
     ]

@@ -258,7 +258,7 @@ class CallboardSight:
                 state: Literal["dead", "discarded"] = (
                     "dead" if ended.kind is OutcomeKind.DEAD else "discarded"
                 )
-                found.append(Record(_token_in(ended.stored), actor, key, state, ended.reason.value))
+                found.append(Record(_token_in(ended.stored), actor, key, state, ended.reason or ""))
         bodies: dict[Any, Any] = self.mailbox.client.hgetall(root_of(WORKSPACE) + OF_WORKSPACE["BODIES"])
         for identity, stored in bodies.items():
             actor, _, key = identity.decode().partition(":")

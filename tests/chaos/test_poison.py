@@ -65,7 +65,7 @@ def test_a_handler_that_kills_its_process_is_dead_as_poison_and_its_neighbours_a
         queue = next(queue for queue in sight.info().queues if queue.queue == QUEUES[MINE])
     runs, _stalls = read_effects(Path(place.directory))
     assert (queue.accepted, queue.succeeded, queue.dead) == (INNOCENT + 1, INNOCENT, 1)
-    assert (ended.reason.value, ended.history.crashes, ended.history.attempts) == ("poison", CRASHES, CRASHES)
+    assert (ended.reason, ended.history.crashes, ended.history.attempts) == ("poison", CRASHES, CRASHES)
     fatal = sorted((run for run in runs if run.token == FATAL), key=lambda run: run.fence)
     assert [run.attempt for run in fatal if run.alone] == [1, 2, 3]
     # Once by chance, once together with others that were lost with it; each may lose the race to its start.

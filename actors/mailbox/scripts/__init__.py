@@ -12,8 +12,10 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-_READ = ("info", "find", "ended", "items-read")
-FLAGS = {"publish": "", "register": ""} | dict.fromkeys(_READ, "flags=no-writes")
+READING = ("info", "find", "page", "record", "items-read")
+TAKING_IN = ("publish", "register", "replay")
+
+FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")
 """A full server takes nothing new in, but whatever drains it or keeps a promise must go on."""
 
 ALLOWED_WHEN_FULL = "flags=allow-oom"
@@ -25,7 +27,11 @@ PARTS = {
     "purge": ("base", "done", "lanes", "ending"),
     "register": ("base", "lanes"),
     "info": ("base", "lanes"),
-    "find": ("base", "done", "aliases", "lanes"),
+    "replay": ("base", "done", "aliases", "arriving", "mending"),
+    "discard": ("base", "done", "aliases", "lanes", "ending", "mending"),
+    "find": ("base", "done", "aliases", "lanes", "recorded"),
+    "page": ("base", "recorded"),
+    "record": ("base", "recorded"),
 }
 """What goes before a script, and no more: the server runs through all of it at each call."""
 

@@ -151,11 +151,12 @@ local function due_of(posting)
   return due > NOW and due or nil
 end
 
-local function accept(target, stored, due)
+-- Counted as accepted, or as `counted_as`.
+local function accept(target, stored, due, counted_as)
   bodies[#bodies + 1] = target.id
   bodies[#bodies + 1] = stored
   here[target.id] = stored
-  count(target.queue, 'accepted', 1)
+  count(target.queue, counted_as or 'accepted', 1)
   if target.lane ~= '' then
     put_in_lane(target)
   end

@@ -1,4 +1,4 @@
--- The end of a delivery that did not succeed.
+-- The end of a delivery of which a record is kept.
 
 local function forget(queue, ids, leased)
   call('HDEL', BODIES, unpack(ids))
@@ -62,24 +62,62 @@ local function keep_items(id, name, retention)
   end
 end
 
--- A record is kept under a name of its own, for an identity may end more than once.
-local function keep_record(record, retention)
-  local name = record.id .. '#' .. record.ending
-  local key = ENDED .. name
-  call('HSET', key, 'kind', record.kind, 'reason', record.reason, 'detail', record.detail, 'queue', record.queue,
-    'at', digits(NOW), 'history', record.history, 'stored', record.stored)
-  call('PEXPIRE', key, retention)
-  call('ZADD', ENDED_IN .. record.queue, NOW, name)
-  call('ZREMRANGEBYSCORE', ENDED_IN .. record.queue, '-inf', NOW - retention)
-  note_end(record, retention)
-  count(record.queue, record.kind, 1)
+-- So many are forgotten at once: the rest goes with the next that is kept.
+local MOST_FORGOTTEN = 100
+
+local function forget_records(kind, queue, names)
+  if #names == 0 then
+    return
+  end
+  local keys = {}
+  for _, name in ipairs(names) do
+    keys[#keys + 1], keys[#keys + 2] = ENDED .. name, ENDED_ITEMS .. name
+  end
+  call('ZREM', ENDED_IN .. kind .. ':' .. queue, unpack(names))
+  call('ZREM', ENDED_UNTIL .. kind .. ':' .. queue, unpack(names))
+  call('UNLINK', unpack(keys))
 end
 
-local function end_delivery(queue, id, token, kind, reason, detail, history, retention)
+local function make_room(kind, queue, most)
+  local kept_in, kept_until = ENDED_IN .. kind .. ':' .. queue, ENDED_UNTIL .. kind .. ':' .. queue
+  forget_records(kind, queue, call('ZRANGEBYSCORE', kept_until, '-inf', NOW, 'LIMIT', 0, MOST_FORGOTTEN))
+  local over = math.min(call('ZCARD', kept_in) - most, MOST_FORGOTTEN)
+  if over > 0 then
+    forget_records(kind, queue, call('ZRANGE', kept_in, 0, over - 1))
+  end
+end
+
+local function list_record(name, kind, queue, forget_at)
+  call('ZADD', ENDED_IN .. kind .. ':' .. queue, NOW, name)
+  call('ZADD', ENDED_UNTIL .. kind .. ':' .. queue, digits(forget_at), name)
+end
+
+-- A record is kept under a name of its own, for an identity may end more than once. The body of a success is not.
+local function keep_record(record, retention, most)
+  local name, forget_at = record.id .. '#' .. record.ending, NOW + retention
+  local key = ENDED .. name
+  call('HSET', key, 'kind', record.kind, 'reason', record.reason, 'detail', record.detail, 'queue', record.queue,
+    'at', digits(NOW), 'until', digits(forget_at), 'history', record.history, 'facts', record.facts,
+    'lane', record.lane or '', 'header', sub(record.stored, 1, 42),
+    'body', record.kind == 'succeeded' and '' or sub(record.stored, 43))
+  call('PEXPIREAT', key, digits(forget_at))
+  list_record(name, record.kind, record.queue, forget_at)
+  make_room(record.kind, record.queue, most)
+  note_end(record, retention)
+end
+
+local function lane_of(queue, id)
+  return has_lanes(queue) and call('HGET', ORDERED .. queue, id) or ''
+end
+
+-- An end is told by: kind, reason, detail, history, facts, retention, how many records are kept.
+local function end_delivery(queue, id, token, told)
   local stored = call('HGET', BODIES, id)
   remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
-  keep_record({id = id, ending = fence_of(token), queue = queue, kind = kind, reason = reason, detail = detail,
-    history = history, stored = stored}, retention)
-  keep_items(id, id .. '#' .. fence_of(token), retention)
+  keep_record({id = id, ending = fence_of(token), queue = queue, kind = told.kind, reason = told.reason,
+    detail = told.detail, history = told.history, facts = told.facts, lane = lane_of(queue, id), stored = stored},
+    told.retention, told.most)
+  keep_items(id, id .. '#' .. fence_of(token), told.retention)
+  count(queue, told.kind, 1)
   forget(queue, {id}, true)
 end

@@ -1,14 +1,14 @@
 -- Lease deliveries of one queue: schedules that are due and leases that ran out come first.
 -- ARGV: queue, limit, owner, lease, `alone` or `beside` to take one suspect that shall run alone or, where that
 -- cannot be, beside others, how many suspects may be handed out together or -1 if each is to run alone,
--- crashes allowed, retention, how long an owner that is told of suspects hunts them or 0 if it will not,
--- how often a paused queue is looked at.
+-- crashes allowed, how long and how many records are kept, how long an owner that is told of suspects hunts them
+-- or 0 if it will not, how often a paused queue is looked at.
 -- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, suspects left that may be handed
 -- out together, the mark of what is handed out, then id, stored, history of each.
 
 local queue, limit, owner, lease = take(), take_number(), take(), take_number()
 local how, together, crashes_allowed = take(), take_number(), take_number()
-local retention, hunt, paused_look = take_number(), take_number(), take_number()
+local default_retention, most_records, hunt, paused_look = take_number(), take_number(), take_number(), take_number()
 local ready, suspects, lone = READY .. queue, SUSPECTS .. queue, LONE .. queue
 local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 
@@ -24,6 +24,16 @@ end
 local marks = {alone = '!', beside = '?'}
 local mark = marks[how] or ''
 
+-- The longest that a contract of its actor asks for, if any does: nobody is left to tell which contract it is.
+local function retention_of(id)
+  local route = cjson.decode(call('HGET', ROUTES, actor_of(id)) or '{}')
+  local longest = 0
+  for _, retention in pairs(route.retention or {}) do
+    longest = math.max(longest, retention)
+  end
+  return longest > 0 and longest or default_retention
+end
+
 -- A crash takes a whole buffer down, so only a delivery that ran alone is charged for it.
 local function charge_crash(id, token)
   local history = cjson.decode(call('HGET', HISTORY, id) or '{}')
@@ -31,7 +41,8 @@ local function charge_crash(id, token)
   history.crashes = (history.crashes or 0) + 1
   local encoded = cjson.encode(history)
   if history.crashes >= crashes_allowed then
-    end_delivery(queue, id, token, 'dead', 'poison', '', encoded, retention)
+    end_delivery(queue, id, token, {kind = 'dead', reason = 'poison', detail = '', history = encoded, facts = '',
+      retention = retention_of(id), most = most_records})
     return true
   end
   call('HSET', HISTORY, id, encoded)

@@ -163,10 +163,8 @@ end
 local function records_of(id)
   local records = {}
   for _, ending in ipairs(aliases(id .. '#')) do
-    local name = id .. '#' .. ending
-    local kept = call('HGETALL', ENDED .. name)
-    if #kept > 0 and #records < 2 * most_records then
-      records[#records + 1], records[#records + 2] = name, kept
+    if #records < 2 * most_records then
+      put_record(records, id .. '#' .. ending)
     end
   end
   return records

@@ -1,10 +1,11 @@
 -- Make outcomes durable, each if its fence still holds.
--- ARGV: retention; number of groups of plain successes, each: queue, window, n, then id, token,
+-- ARGV: how long and how many records are kept of what contracts do not say; number of groups of plain successes, each: queue, window, n, then id, token,
 -- fingerprint of each; number of others, each: kind, queue, id, token, window, fingerprint, delay,
--- reason, detail, history, version of the routes its postings were routed by or '', number of postings, postings.
+-- reason, detail, history, the event's id where it is not the key, facts or '', retention, version of the routes
+-- its postings were routed by or '', number of postings, postings.
 -- Answers 1 (settled, now or before), 0 (fenced) or -1 (the routes have changed) for each, in that order.
 
-local retention = take_number()
+local default_retention, most_records = take_number(), take_number()
 local answers = {}
 local settled_here = {}
 
@@ -78,10 +79,17 @@ local settle = {}
 
 function settle.succeeded(s)
   remember(s.id, mark_of(s.fingerprint, s.token, s.window), s.window)
-  forget(s.queue, {s.id}, true)
-  if cjson.decode(s.history).items then
+  local has_items = cjson.decode(s.history).items
+  if s.facts ~= '' and s.kind == 'succeeded' then
+    keep_record({id = s.id, ending = fence_of(s.token), queue = s.queue, kind = s.kind, reason = '', detail = '',
+      history = s.history, facts = s.facts, stored = call('HGET', BODIES, s.id)}, s.retention, most_records)
+    if has_items then
+      keep_items(s.id, s.id .. '#' .. fence_of(s.token), s.retention)
+    end
+  elseif has_items then
     drop_items({s.id})
   end
+  forget(s.queue, {s.id}, true)
   count(s.queue, 'succeeded', 1)
 end
 
@@ -102,6 +110,9 @@ function settle.retried(s)
   call('HSET', HISTORY, s.id, s.history)
   come_back(s)
   count(s.queue, 'retried', 1)
+  if s.event_id ~= '' then
+    note_alias(s.event_id, s.id, s.delay + DAY)
+  end
   if s.delay > 0 then
     return wait_until_due(s)
   end
@@ -136,15 +147,16 @@ function settle.released(s)
 end
 
 function settle.dead(s)
-  end_delivery(s.queue, s.id, s.token, s.kind, s.reason, s.detail, s.history, retention)
+  s.most = most_records
+  end_delivery(s.queue, s.id, s.token, s)
 end
 
 settle.discarded = settle.dead
 
 local function take_settlement()
   local s = {kind = take(), queue = take(), id = take(), token = take(), window = take_number(),
-    fingerprint = take(), delay = take_number(), reason = take(), detail = take(), history = take(), routes = take(),
-    postings = {}}
+    fingerprint = take(), delay = take_number(), reason = take(), detail = take(), history = take(), event_id = take(),
+    facts = take(), retention = take_number(), routes = take(), postings = {}}
   for position = 1, take_number() do
     s.postings[position] = take_posting()
   end
@@ -159,9 +171,11 @@ local function bury(posting, s, nth)
   local publisher = fence_of(s.token) .. '.' .. sub(redis.sha1hex(s.id), 1, 12) .. '.' .. nth
   for position, target in ipairs(posting.targets) do
     count(target.queue, 'accepted', 1)
+    count(target.queue, 'dead', 1)
     keep_record({id = target.id, ending = publisher .. '.' .. position, queue = target.queue,
       kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
-      stored = posting.fingerprint .. now_digits .. now_digits .. posting.body}, retention)
+      facts = '', lane = target.lane, stored = posting.fingerprint .. now_digits .. now_digits .. posting.body},
+      default_retention, most_records)
   end
 end
 

@@ -50,7 +50,7 @@ class EndedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """None when the body cannot be read."""
     actor: str
     outcome: OutcomeKind
-    reason: Reason
+    reason: Reason | None
     detail: str | None
     attempts: int
     """Attempts that were charged."""

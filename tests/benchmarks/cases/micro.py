@@ -161,7 +161,7 @@ def _wire(samples: Samples) -> dict[str, Step]:
     answer = [1, 1, 0, 0, -1, 0, b"", *[identity, delivery.stored, None] * GROUP]
     settlements = [Settlement(delivery, SUCCEEDED)] * GROUP
     return {
-        f"read_fetched, of {GROUP}": (lambda: read_fetched(answer, QUEUE, 0.0), GROUP),
+        f"read_fetched, of {GROUP}": (lambda: read_fetched(answer, QUEUE, "worker", 0.0), GROUP),
         f"settle_arguments, of {GROUP}": (lambda: settle_arguments(settlements, 1), GROUP),
         "pack them for the server again": _packing(settle_arguments(settlements, 1)[0]),
     }

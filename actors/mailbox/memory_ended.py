@@ -1,0 +1,93 @@
+"""What the memory mailbox keeps of deliveries that have ended, until it is forgotten by age or by count."""
+
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict, deque
+
+from ...messages.delivery import OutcomeKind
+from .mailbox import MOST_RECORDED
+from .records import Cursor, EndedRecord, Page, Span
+
+
+class Ended:
+    """Records by name, and in the order in which their deliveries ended, each queue and kind apart."""
+
+    def __init__(self, most: int = MOST_RECORDED) -> None:
+        self._most = most
+        self._records: dict[str, EndedRecord] = {}
+        self._in_order: dict[tuple[str, OutcomeKind], list[Cursor]] = defaultdict(list)
+        self._of_delivery: dict[str, deque[str]] = defaultdict(deque)
+        self._ends: list[tuple[int, str]] = []
+
+    def put(self, record: EndedRecord, now: int) -> None:
+        """Keep a record until its time; if there are too many of its kind the oldest goes."""
+        self._forget_lapsed(now)
+        self._records[record.id] = record
+        self._of_delivery[record.delivery].appendleft(record.id)
+        heapq.heappush(self._ends, (record.until, record.id))
+        self.put_in_order(record)
+        in_order = self._in_order[record.queue, record.kind]
+        while len(in_order) > self._most:
+            self._forget(in_order[0][1])
+
+    def get(self, name: str, now: int) -> EndedRecord | None:
+        """One record by its name."""
+        self._forget_lapsed(now)
+        return self._records.get(name)
+
+    def of(self, delivery: str, now: int) -> list[EndedRecord]:
+        """The records of one delivery, the latest first."""
+        self._forget_lapsed(now)
+        return [self._records[name] for name in self._of_delivery.get(delivery, ())]
+
+    def page(self, span: Span, limit: int, start: Cursor | None, now: int) -> Page:
+        """Some records in the order that a span wants."""
+        self._forget_lapsed(now)
+        in_order = self._in_order.get((span.queue, span.kind), [])
+        first = bisect_left(in_order, (span.since, ""))
+        end = len(in_order) if span.until is None else bisect_left(in_order, (span.until + 1, ""))
+        if span.newest_first:
+            end = end if start is None else bisect_left(in_order, start)
+            looked_at = in_order[max(first, end - limit) : end][::-1]
+            more = end - limit > first
+        else:
+            first = first if start is None else bisect_right(in_order, start)
+            looked_at = in_order[first : min(end, first + limit)]
+            more = first + limit < end
+        records = [self._records[name] for _, name in looked_at]
+        wanted = [record for record in records if span.actor in ("", record.actor)]
+        return Page(wanted, looked_at[-1] if more else None)
+
+    def put_in_order(self, record: EndedRecord) -> None:
+        """Let it be among those of its kind."""
+        insort(self._in_order[record.queue, record.kind], (record.at, record.id))
+
+    def take_out(self, record: EndedRecord) -> None:
+        """Let it be among them no more; it is still kept."""
+        in_order = self._in_order[record.queue, record.kind]
+        position = bisect_left(in_order, (record.at, record.id))
+        if in_order[position : position + 1] == [(record.at, record.id)]:
+            del in_order[position]
+
+    def replace(self, record: EndedRecord) -> None:
+        """Keep this in place of what is kept under its name."""
+        self._records[record.id] = record
+
+    def listed(self, queue: str, kind: OutcomeKind, now: int) -> list[EndedRecord]:
+        """Those of one kind in a queue, the oldest first."""
+        self._forget_lapsed(now)
+        return [self._records[name] for _, name in self._in_order.get((queue, kind), ())]
+
+    def _forget_lapsed(self, now: int) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            self._forget(heapq.heappop(self._ends)[1])
+
+    def _forget(self, name: str) -> None:
+        record = self._records.pop(name, None)
+        if record is None:
+            return
+        self.take_out(record)
+        names = self._of_delivery[record.delivery]
+        names.remove(name)
+        if not names:
+            del self._of_delivery[record.delivery]

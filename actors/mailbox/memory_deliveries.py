@@ -4,9 +4,7 @@ from collections import Counter
 
 from msgspec import structs
 
-from ...messages.codec import decode_envelope
-from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, Clock, Delivery, Outcome, OutcomeKind, Reason
-from ...messages.errors import UnreadableBody
+from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.items import ItemRecord
 from .infos import QueueInfo
 from .mailbox import (
@@ -21,7 +19,7 @@ from .mailbox import (
     Target,
     Verdict,
 )
-from .memory_ended import Ended
+from .memory_ended import Aliases, Ended, event_in, record_of
 from .memory_live import Live
 from .memory_queue import Queue
 from .memory_remembered import Completions, Remembered
@@ -29,11 +27,8 @@ from .records import (
     MOST_RECORDS,
     NO_FACTS,
     Completion,
-    EndedRecord,
     Facts,
     FoundDelivery,
-    Redress,
-    Replay,
 )
 
 MIN_ALIASED_MS = 24 * 3_600_000
@@ -52,9 +47,7 @@ class Deliveries:
         self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
         self.records = Ended(most_recorded)
         self._retention: dict[str, int] = {}
-        self._aliases: Remembered[str, tuple[str, ...]] = Remembered()
-        self.ended_items: Remembered[str, dict[str, ItemRecord]] = Remembered()
-        """What became of the items of what has ended, by the ids of records."""
+        self.aliases = Aliases()
         self.unrouted: Counter[str] = Counter()
 
     def queue(self, name: str) -> Queue:
@@ -70,12 +63,12 @@ class Deliveries:
         if not posting.targets:
             self.unrouted[posting.event] += 1
             return []
-        verdicts = [self._judge(target, posting.fingerprint, now) for target in posting.targets]
+        verdicts = [self.judge(target, posting.fingerprint, now) for target in posting.targets]
         if Verdict.CONFLICT in verdicts:
             return [each if each is Verdict.CONFLICT else Verdict.WITHHELD for each in verdicts]
         verdicts = [self._store(target, posting, now) for target in posting.targets]
         for target in posting.targets:
-            self._note_alias(posting.id, _identity(target), now, _due_of(posting, now) + target.window_ms)
+            self.aliases.note(posting.id, _identity(target), now, _due_of(posting, now) + target.window_ms)
         return verdicts
 
     def fetch(
@@ -127,10 +120,6 @@ class Deliveries:
             self.queue(live.queue).extend(live, lease_end)
         return live is not None
 
-    def named(self, event: str, now: int) -> tuple[str, ...]:
-        """The ids of deliveries of an event whose key is not its id."""
-        return self._aliases.get(event, now) or ()
-
     def look_up(self, identity: str, now: int) -> FoundDelivery | None:
         """All that is known of one identity, if anything is."""
         live = self._live.get(identity)
@@ -171,20 +160,8 @@ class Deliveries:
         live = self._live.get(delivery.id)
         return live if live is not None and live.fence == delivery.fence else None
 
-    def revive(self, letter: Replay, record: EndedRecord, now: int) -> Redress:
-        """Let a dead letter be live again, its attempts and its age begun anew."""
-        actor, _, key = letter.id.partition(":")
-        lane = letter.lane or (record.lane if letter.id == record.delivery else "")
-        target = Target(actor, letter.queue, key, letter.window_ms, lane)
-        fingerprint = record.stored[:FINGERPRINT_SIZE]
-        verdict = self._judge(target, fingerprint, now)
-        if verdict is not Verdict.ACCEPTED:
-            return Redress.DUPLICATE if verdict is Verdict.DUPLICATE else Redress.CONFLICT
-        self._arrive(target, fingerprint + b"%013d%013d" % (now, now) + record.body, now, now)
-        self.queue(letter.queue).tallies["replayed"] += 1
-        return Redress.DONE
-
-    def _judge(self, target: Target, fingerprint: bytes, now: int) -> Verdict:
+    def judge(self, target: Target, fingerprint: bytes, now: int) -> Verdict:
+        """What a body of this fingerprint would be to a target now."""
         identity = _identity(target)
         live = self._live.get(identity)
         known = live.fingerprint if live else self._completions.within(identity, target.window_ms, now)
@@ -194,16 +171,17 @@ class Deliveries:
 
     def _store(self, target: Target, posting: Posting, now: int) -> Verdict:
         # Judged again, for the same target may stand in a posting twice.
-        if self._judge(target, posting.fingerprint, now) is Verdict.DUPLICATE:
+        if self.judge(target, posting.fingerprint, now) is Verdict.DUPLICATE:
             self.queue(target.queue).tallies["duplicates"] += 1
             return Verdict.DUPLICATE
         due_at = _due_of(posting, now)
         stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
-        self._arrive(target, stored, due_at, now)
+        self.arrive(target, stored, due_at, now)
         self.queue(target.queue).tallies["accepted"] += 1
         return Verdict.ACCEPTED
 
-    def _arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> None:
+    def arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> None:
+        """Let a delivery live."""
         live = Live(_identity(target), target.queue, stored, target.lane)
         self._live[live.id] = live
         self.queue(live.queue).place(live, due_at, now)
@@ -213,7 +191,15 @@ class Deliveries:
         fence = self._last_fence
         self.queue(live.queue).lease(live, fence, owner=owner, until=lease_end)
         return Delivery(
-            live.id, live.queue, fence, live.stored, self._clock, live.history, live.alone, live.suspect
+            live.id,
+            live.queue,
+            fence,
+            live.stored,
+            self._clock,
+            live.history,
+            live.alone,
+            live.suspect,
+            owner=owner,
         )
 
     def _take_back(self, live: Live, fence: int, now: int) -> None:
@@ -248,7 +234,7 @@ class Deliveries:
             queue.place(live, now + outcome.delay_ms, now)
             if settlement.facts:
                 until = now + outcome.delay_ms + MIN_ALIASED_MS
-                self._note_alias(settlement.facts.event, live.id, now, until)
+                self.aliases.note(settlement.facts.event, live.id, now, until)
         elif outcome.kind in (OutcomeKind.DEAD, OutcomeKind.DISCARDED):
             self._forget(live)
             self._keep(live, settlement, now)
@@ -284,12 +270,6 @@ class Deliveries:
         del self._live[live.id]
         self.queue(live.queue).leave_lanes(live)
 
-    def _note_alias(self, event: str, identity: str, now: int, until: int) -> None:
-        if not event or identity.partition(":")[2] == event:
-            return
-        known = self.named(event, now)
-        self._aliases.put(event, (*known, *({identity} - {*known})), now=now, until=until)
-
     def _record(
         self,
         live: Live,
@@ -300,26 +280,11 @@ class Deliveries:
         facts: Facts = NO_FACTS,
         retention_ms: int = ENDED_RETENTION_MS,
     ) -> None:
-        succeeded = outcome.kind is OutcomeKind.SUCCEEDED
-        if not succeeded:
+        if outcome.kind is not OutcomeKind.SUCCEEDED:
             self.queue(live.queue).tallies[outcome.kind.value] += 1
-        record = EndedRecord(
-            f"{live.id}#{ending}",
-            live.queue,
-            outcome.kind,
-            outcome.reason,
-            now,
-            live.history,
-            live.stored[:HEADER_SIZE] if succeeded else live.stored,
-            None if succeeded else outcome.detail,
-            facts,
-            now + retention_ms,
-            "" if succeeded else live.lane,
-        )
-        self.records.put(record, now)
-        self._note_alias(_event_in(live.stored), live.id, now, now + retention_ms)
-        if live.items:
-            self.ended_items.put(record.id, live.items, now=now, until=now + retention_ms)
+        record = record_of(live, ending, outcome, facts, at=now, until=now + retention_ms)
+        self.records.put(record, live.items, now)
+        self.aliases.note(event_in(live.stored), live.id, now, now + retention_ms)
 
 
 def _identity(target: Target) -> str:
@@ -328,11 +293,3 @@ def _identity(target: Target) -> str:
 
 def _due_of(posting: Posting, now: int) -> int:
     return now + posting.delay_ms if posting.delay_ms > 0 else max(now, posting.due_at)
-
-
-def _event_in(stored: bytes) -> str:
-    """The event's id, where the body can be read."""
-    try:
-        return decode_envelope(stored[HEADER_SIZE:]).id
-    except UnreadableBody:
-        return ""

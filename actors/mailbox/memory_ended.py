@@ -4,9 +4,14 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque
 
-from ...messages.delivery import OutcomeKind
+from ...messages.codec import decode_envelope
+from ...messages.delivery import HEADER_SIZE, Outcome, OutcomeKind
+from ...messages.errors import UnreadableBody
+from ...messages.items import ItemRecord
 from .mailbox import MOST_RECORDED
-from .records import Cursor, EndedRecord, Page, Span
+from .memory_live import Live
+from .memory_remembered import Remembered
+from .records import Cursor, EndedRecord, Facts, Page, Span
 
 
 class Ended:
@@ -17,12 +22,15 @@ class Ended:
         self._records: dict[str, EndedRecord] = {}
         self._in_order: dict[tuple[str, OutcomeKind], list[Cursor]] = defaultdict(list)
         self._of_delivery: dict[str, deque[str]] = defaultdict(deque)
+        self._items: dict[str, dict[str, ItemRecord]] = {}
         self._ends: list[tuple[int, str]] = []
 
-    def put(self, record: EndedRecord, now: int) -> None:
-        """Keep a record until its time; if there are too many of its kind the oldest goes."""
+    def put(self, record: EndedRecord, items: dict[str, ItemRecord], now: int) -> None:
+        """Keep a record, and items, until its time; beyond the most of its kind the oldest goes."""
         self._forget_lapsed(now)
         self._records[record.id] = record
+        if items:
+            self._items[record.id] = items
         self._of_delivery[record.delivery].appendleft(record.id)
         heapq.heappush(self._ends, (record.until, record.id))
         self.put_in_order(record)
@@ -34,6 +42,11 @@ class Ended:
         """One record by its name."""
         self._forget_lapsed(now)
         return self._records.get(name)
+
+    def items_of(self, name: str, now: int) -> list[ItemRecord]:
+        """What became of the items of the delivery of a record."""
+        self._forget_lapsed(now)
+        return list(self._items.get(name, {}).values())
 
     def of(self, delivery: str, now: int) -> list[EndedRecord]:
         """The records of one delivery, the latest first."""
@@ -86,8 +99,53 @@ class Ended:
         record = self._records.pop(name, None)
         if record is None:
             return
+        self._items.pop(name, None)
         self.take_out(record)
         names = self._of_delivery[record.delivery]
         names.remove(name)
         if not names:
             del self._of_delivery[record.delivery]
+
+
+class Aliases:
+    """The ids of deliveries by their event's, where that is not their key."""
+
+    def __init__(self) -> None:
+        self._known: Remembered[str, tuple[str, ...]] = Remembered()
+
+    def note(self, event: str, identity: str, now: int, until: int) -> None:
+        """Let a delivery be found by an event's id until a moment."""
+        if not event or identity.partition(":")[2] == event:
+            return
+        known = self.of(event, now)
+        self._known.put(event, (*known, *({identity} - {*known})), now=now, until=until)
+
+    def of(self, event: str, now: int) -> tuple[str, ...]:
+        """The ids of deliveries that an event leads to."""
+        return self._known.get(event, now) or ()
+
+
+def record_of(live: Live, ending: str, outcome: Outcome, facts: Facts, *, at: int, until: int) -> EndedRecord:
+    """The record of a delivery that has ended; that of a success has no body."""
+    succeeded = outcome.kind is OutcomeKind.SUCCEEDED
+    return EndedRecord(
+        f"{live.id}#{ending}",
+        live.queue,
+        outcome.kind,
+        outcome.reason,
+        at,
+        live.history,
+        live.stored[:HEADER_SIZE] if succeeded else live.stored,
+        None if succeeded else outcome.detail,
+        facts,
+        until,
+        "" if succeeded else live.lane,
+    )
+
+
+def event_in(stored: bytes) -> str:
+    """The id of the event that is stored, where it can be read."""
+    try:
+        return decode_envelope(stored[HEADER_SIZE:]).id
+    except UnreadableBody:
+        return ""

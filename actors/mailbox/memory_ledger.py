@@ -33,7 +33,7 @@ class MemoryLedger:
     def of_ended(self, record_id: str) -> list[ItemRecord]:
         """See `Ledger.of_ended`."""
         with self._entered() as now:
-            return list((self._deliveries.ended_items.get(record_id, now) or {}).values())
+            return self._deliveries.records.items_of(record_id, now)
 
     def _write(self, notes: Notes) -> bool:
         live = self._deliveries.held(notes.delivery)

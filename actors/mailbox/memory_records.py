@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ...messages.delivery import HEADER_SIZE, OutcomeKind, Reason
+from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, OutcomeKind, Reason
+from .mailbox import Target, Verdict
 from .memory_deliveries import Deliveries
 from .memory_remembered import Remembered
 from .memory_routes import Routes
@@ -30,7 +31,7 @@ class MemoryRecords:
         with self._lock:
             now = self._now()
             routed = [f"{each.actor}:{identity}" for each in self._routes.book(now).subscriptions]
-            ids = dict.fromkeys([*routed, *self._deliveries.named(identity, now), identity])
+            ids = dict.fromkeys([*routed, *self._deliveries.aliases.of(identity, now), identity])
             found = [self._deliveries.look_up(each, now) for each in ids]
             return tuple(each for each in found if each is not None)
 
@@ -63,11 +64,24 @@ class MemoryRecords:
         record = self._letter(letter.name, run, now)
         if isinstance(record, Redress):
             return record
-        redress = self._deliveries.revive(letter, record, now)
+        redress = self._revive(letter, record, now)
         if redress is Redress.DONE:
             self._mend(record, run, now)
             self._deliveries.records.replace(replace(record, replayed_at=now))
         return redress
+
+    def _revive(self, letter: Replay, record: EndedRecord, now: int) -> Redress:
+        actor, _, key = letter.id.partition(":")
+        lane = letter.lane or (record.lane if letter.id == record.delivery else "")
+        target = Target(actor, letter.queue, key, letter.window_ms, lane)
+        fingerprint = record.stored[:FINGERPRINT_SIZE]
+        verdict = self._deliveries.judge(target, fingerprint, now)
+        if verdict is not Verdict.ACCEPTED:
+            return Redress.DUPLICATE if verdict is Verdict.DUPLICATE else Redress.CONFLICT
+        # Its age begins anew, or it would be too old at once.
+        self._deliveries.arrive(target, fingerprint + b"%013d%013d" % (now, now) + record.body, now, now)
+        self._deliveries.queue(letter.queue).tallies["replayed"] += 1
+        return Redress.DONE
 
     def _discard(self, name: str, run: str, now: int) -> Redress:
         record = self._letter(name, run, now)

@@ -23,7 +23,17 @@ def test_info_has_the_shape_that_its_help_promises(callboard: Run, shop: Path) -
     told = json.loads(callboard("info", "--json").stdout)
     assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted"} == set(told)
     figures = {"ready", "leased", "scheduled", "suspects", "accepted", "succeeded", "dead", "discarded"}
-    figures |= {"duplicates", "retried", "released", "takeovers", "fenced", "waiting", "lanes", "paused"}
+    figures |= {
+        "duplicates",
+        "retried",
+        "released",
+        "takeovers",
+        "fenced",
+        "waiting",
+        "lanes",
+        "paused",
+        "replayed",
+    }
     assert [set(queue) for queue in told["queues"]] == [figures | {"queue"}]
     assert told["place"] == str(shop / ".callboard")
 

@@ -65,6 +65,20 @@ def test_a_contract_says_what_its_class_keywords_declared() -> None:
     )
 
 
+def test_a_contract_may_say_how_long_records_are_kept() -> None:
+    class Kept(Event, name="kept", retention="90d"):
+        pass
+
+    assert contract_of(Kept).retention_ms == 90 * 24 * 3_600_000
+    assert contract_of(OrderPlaced).retention_ms is None
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "4000 * 86400", "'soon'", "True"])
+def test_a_retention_that_cannot_be_is_refused_at_the_declaration(said: str) -> None:
+    (fault,) = faults_of(f"class Wrong(Event, name='wrong', retention={said}): pass")
+    assert "retention" in fault
+
+
 def test_an_event_is_made_by_position_or_by_name_and_cannot_change() -> None:
     event = OrderPlaced("A-1", "ann@example.org", 25.0)
     assert event == OrderPlaced(order_id="A-1", email="ann@example.org", total=25.0)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .cases import backlog, idle, micro, mix, policies, process, publish, schedule, waiting
+from .cases import backlog, idle, items, micro, mix, policies, process, publish, schedule, waiting
 from .figures import Row
 from .ground import open_ground
 from .machine import look
@@ -27,6 +27,7 @@ CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "backlog": backlog.run,
     "schedule": schedule.run,
     "async": waiting.run,
+    "items": items.run,
     "micro": micro.run,
 }
 

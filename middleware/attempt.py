@@ -98,8 +98,9 @@ class Attempt:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether the mailbox keeps what became of items, from this attempt or an earlier one."""
-        return self.delivery.history.items or (self.items is not None and bool(self.items.records))
+        """Whether the mailbox may keep what became of items, from this attempt or an earlier one."""
+        # Asked of the attempt and not of its records: a thread that was left behind may still make one.
+        return self.items is not None or self.delivery.history.items
 
     def history(self, error: ErrorRecord | None) -> History:
         """What to remember when this attempt is charged."""

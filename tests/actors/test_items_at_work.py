@@ -1,20 +1,17 @@
 """Items under a real worker: what was done is durable before the outcome, and done once."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from callboard import Callboard, Context, Item, PartialFailure, Retry
+from callboard import Callboard, Context, Retry
 from callboard.actors.mailbox.mailbox import Mailbox, Settlement
 from callboard.messages.delivery import SUCCEEDED, Delivery
 from callboard.messages.errors import MailboxRefused, MailboxUnavailable
-from callboard.messages.items import ItemCounts, ItemStatus
-from callboard.middleware.attempt import Attempt
-from callboard.middleware.layer import Layering
-from tests.actors.catalog import CatalogChanged, Declare, Partner, both, skus, states, syncing
+from callboard.messages.items import ItemStatus
+from tests.actors.catalog import CatalogChanged, Declare, Partner, both, skus, states
 from tests.actors.rehearsal import (
     AT_ONCE,
     FaultyMailbox,
@@ -141,6 +138,34 @@ def test_a_holder_that_was_taken_over_goes_to_no_further_item_and_changes_none(
     assert app.mailbox.settle([Settlement(holder, SUCCEEDED)]) == [True]
 
 
+def test_what_a_stuck_handler_did_before_stays_done_and_what_it_does_later_changes_nothing(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callboard.middleware.deadline.STUCK_AFTER", 0.1)
+    app, calls = new_app(mailbox), list[tuple[int, str]]()
+    let_go = threading.Event()
+
+    @app.actor(name="sync", retry=QUICK, timeout="50ms")
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        for item in ctx.items(event.skus):
+            with item:
+                calls.append((ctx.attempt, item.value))
+                while ctx.attempt == 1 and item.value == "sku-1" and not let_go.is_set():
+                    with contextlib.suppress(BaseException):
+                        let_go.wait(0.01)
+
+    app.publish(CatalogChanged(skus(3)), dedup_key="A")
+    with working(app):
+        until(lambda: queue_of(app).succeeded == 1, "the next attempt to succeed")
+        process = app.broker._worker
+        assert process is not None
+        assert len(process.stuck) == 1
+        let_go.set()
+        until(lambda: not process.stuck, "the stuck handler to end")
+    assert calls == [(1, "sku-0"), (1, "sku-1"), (2, "sku-1"), (2, "sku-2")]
+    assert app.mailbox.ledger.of("sync:A") == []
+
+
 def _take_over(app: Callboard, taken: list[Delivery]) -> bool:
     fetched = app.mailbox.fetch("default", 1, owner="other", lease_ms=60_000, alone=True)
     taken.extend(fetched.deliveries)
@@ -168,159 +193,3 @@ def test_what_a_worker_did_before_it_stopped_is_not_done_again(mailbox: Mailbox)
     work_off(app)
     assert calls == [*skus(3), "sku-2", "sku-3"]
     assert queue_of(app).succeeded == 1
-
-
-def test_items_may_come_from_an_asynchronous_source(app: Callboard) -> None:
-    calls: list[int] = []
-
-    async def pages() -> AsyncIterator[int]:
-        for number in range(5):
-            await asyncio.sleep(0)
-            yield number
-
-    @app.actor(name="sync", retry=QUICK)
-    async def sync(event: CatalogChanged, ctx: Context) -> None:
-        del event
-        async for item in ctx.items(pages()):
-            async with item:
-                calls.append(item.value)
-                if item.value == 3 and item.attempt == 1:
-                    raise ConnectionError
-
-    app.publish(CatalogChanged([]))
-    work_off(app)
-    assert calls == [0, 1, 2, 3, 4, 3]
-
-
-@pytest.mark.parametrize("durable", [False, True])
-def test_items_may_be_worked_on_at_once(app: Callboard, durable: bool) -> None:
-    most, running = list[int](), list[str]()
-
-    @app.actor(name="sync", retry=QUICK)
-    async def sync(event: CatalogChanged, ctx: Context) -> None:
-        async with asyncio.TaskGroup() as group:
-
-            async def work(item: Item[str]) -> None:
-                async with item:
-                    running.append(item.key)
-                    await asyncio.sleep(0.001)
-                    most.append(len(running))
-                    running.remove(item.key)
-                    if item.attempt == 1 and item.value == "sku-3":
-                        raise ConnectionError
-
-            async for item in ctx.items(event.skus, durable=durable):
-                group.create_task(work(item))
-
-    app.publish(CatalogChanged(skus(10)))
-    work_off(app)
-    assert max(most) > 1
-    assert len(most) == 11
-    assert queue_of(app).succeeded == 1
-
-
-def test_items_may_be_worked_on_by_threads(app: Callboard) -> None:
-    calls: list[str] = []
-
-    @app.actor(name="sync", retry=QUICK)
-    def sync(event: CatalogChanged, ctx: Context) -> None:
-        def work(item: Item[str]) -> None:
-            with item:
-                calls.append(item.value)
-                if item.attempt == 1 and item.value == "sku-3":
-                    raise ConnectionError
-
-        with ThreadPoolExecutor(4) as threads:
-            list(threads.map(work, ctx.items(event.skus)))
-
-    app.publish(CatalogChanged(skus(50)))
-    work_off(app)
-    assert sorted(calls) == sorted([*skus(50), "sku-3"])
-
-
-def test_a_layer_sees_how_the_items_of_an_attempt_fared(app: Callboard) -> None:
-    seen: list[tuple[ItemCounts | None, BaseException | None]] = []
-
-    @app.layer
-    def watch(attempt: Attempt) -> Layering:
-        outcome = yield
-        seen.append((None if attempt.items is None else attempt.items.counts, attempt.exception))
-        return outcome
-
-    syncing(app, Partner("sku-1"), retry=Retry.never())
-
-    @app.actor(name="other")
-    def other(event: CatalogChanged) -> None:
-        del event
-
-    app.publish(CatalogChanged(skus(3)))
-    work_off(app)
-    counts = sorted((each for each, _ in seen), key=lambda each: each is None)
-    assert counts == [ItemCounts(succeeded=2, failed=1), None]
-    assert any(isinstance(error, PartialFailure) for _, error in seen)
-
-
-@pytest.mark.parametrize("how", ["async for", "async with", "await items.load()"])
-def test_what_would_hold_the_event_loop_up_is_an_error_that_names_the_mend(app: Callboard, how: str) -> None:
-    @app.actor(name="sync", retry=Retry.every("1 ms", max_attempts=2))
-    async def sync(event: CatalogChanged, ctx: Context) -> None:
-        if how == "async for":
-            for _ in ctx.items(event.skus):
-                pass
-        items = ctx.items(event.skus, durable=True)
-        if how == "await items.load()":
-            _ = items.earlier
-        async for item in items:
-            if how == "async with":
-                with item:
-                    pass
-            async with item:
-                raise ConnectionError
-
-    app.publish(CatalogChanged(skus(1)))
-    work_off(app)
-    error = ended(app).history.last_error
-    assert error is not None
-    assert error.type == "InvalidItems"
-    assert how in error.message
-
-
-def test_an_asynchronous_source_takes_an_asynchronous_handler(app: Callboard) -> None:
-    async def pages() -> AsyncIterator[int]:
-        yield 1
-
-    @app.actor(name="sync", retry=Retry.never())
-    def sync(event: CatalogChanged, ctx: Context) -> None:
-        del event
-        for item in ctx.items(pages()):
-            with item:
-                pass
-
-    app.publish(CatalogChanged([]))
-    work_off(app)
-    error = ended(app).history.last_error
-    assert error is not None
-    assert "takes an `async def` handler" in error.message
-
-
-def test_events_that_items_publish_go_out_with_the_success(app: Callboard) -> None:
-    got: list[str] = []
-
-    class Synced(CatalogChanged, name="catalog.synced"):
-        pass
-
-    @app.actor(name="sync", retry=QUICK)
-    def sync(event: CatalogChanged, ctx: Context) -> None:
-        for item in ctx.items(event.skus):
-            with item:
-                if item.value == "sku-1" and ctx.attempt == 1:
-                    raise ConnectionError
-        ctx.publish(Synced([f"attempt {ctx.attempt}"]))
-
-    @app.actor(name="after")
-    def after(event: Synced) -> None:
-        got.extend(event.skus)
-
-    app.publish(CatalogChanged(skus(2)))
-    work_off(app)
-    assert got == ["attempt 2"]

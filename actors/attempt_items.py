@@ -124,7 +124,7 @@ class AttemptItems:
         now = self.delivery.clock.now()
         if error is None:
             return ItemRecord(key, ItemStatus.SUCCEEDED, attempts, began, now, None, False, loop)
-        told = item_error(error, now)
+        told = item_error(error, now, self._attempt.secrets())
         if isinstance(error, SkipItem):
             return ItemRecord(key, ItemStatus.SKIPPED, attempts, began, now, told, False, loop)
         retry = self._attempt.policy.retry or DEFAULT_RETRY

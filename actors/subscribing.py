@@ -6,6 +6,7 @@ from msgspec import UnsetType
 
 from ..messages.contract import Contract
 from ..messages.errors import InvalidActor
+from ..messages.shape import type_faults
 from ..middleware.dedup.option import Dedup
 from .actor_options import Said
 from .mailbox.mailbox import Subscription
@@ -67,10 +68,12 @@ def _key_faults(dedup: Dedups, contracts: Mapping[str, Contract]) -> list[str]:
         return []
     if callable(dedup.key) and dedup.store is None:
         return ["a callable key needs a store: name fields, which every publisher can read"]
-    return [
+    faults = [
         f"dedup names `{field}`, which is no field of {name}: choose of "
         f"{', '.join(contract.cls.__struct_fields__) or 'none'}"
         for name, contract in contracts.items()
         for field in dedup.fields
         if field not in contract.cls.__struct_fields__
     ]
+    sensitive = [type_faults(contract.cls, dedup.fields) for contract in contracts.values()]
+    return [*faults, *(f"dedup: {fault}" for each in sensitive for fault in each)]

@@ -79,6 +79,7 @@ def encode(
         causationid=causation_id,
         attributes=_checked_attributes(attributes) if attributes else {},
         traceparent=traceparent,
+        sensitive=shape_of(contract.cls).sensitive,
         workflowid=workflow_id,
         workflowstep=workflow_step,
         data=msgspec.Raw(data),

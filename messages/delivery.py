@@ -1,11 +1,13 @@
 """What a delivery is, and what an attempt at it can come to, as plain types."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from .conceal import concealed, without_credentials
 from .origin import origin_of
 
 FINGERPRINT_SIZE = 16
@@ -59,18 +61,28 @@ class ErrorRecord(msgspec.Struct, frozen=True, gc=False):
     """Where it came from, see `origin_of`: the same for the same fault; empty where that is not known."""
 
 
-def error_record(error: BaseException, at: int, *, deep: bool = True) -> ErrorRecord:
-    """The record of an exception, whatever its text is like; `deep` as for `origin_of`."""
+def error_record(
+    error: BaseException, at: int, secrets: Sequence[str] = (), *, deep: bool = True
+) -> ErrorRecord:
+    """The record of an exception, whatever its text is like.
+
+    `secrets` are not to be in it; `deep` as for `origin_of`.
+    """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - the text is the user's code, and a record must be made all the same
         text = "(its text cannot be made)"
-    return ErrorRecord(storable(type(error).__name__), storable(text), at, origin_of(error, deep=deep))
+    told = storable(text, secrets)
+    return ErrorRecord(storable(type(error).__name__), told, at, origin_of(error, deep=deep))
 
 
-def storable(text: object) -> str:
-    """Text that can be encoded, cut to what a record keeps: half of a surrogate pair cannot be."""
-    return str(text)[:LONGEST_ERROR].encode("utf-8", "replace").decode()
+def storable(text: object, secrets: Sequence[str] = ()) -> str:
+    """Text that can be encoded, cut to what a record keeps: half of a surrogate pair cannot be.
+
+    Secrets and what looks like credentials are masked.
+    """
+    shown = without_credentials(concealed(str(text), secrets))
+    return shown[:LONGEST_ERROR].encode("utf-8", "replace").decode()
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,6 +32,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The publisher's own words about it."""
     traceparent: str | None = None
     """The W3C trace context it was published in."""
+    sensitive: tuple[str, ...] = ()
+    """Where values stand in `data` that may not be shown: JSON pointers in which `*` is any step."""
     workflowid: str | None = None
     workflowstep: str | None = None
     data: msgspec.Raw

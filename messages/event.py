@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from .contract import Contract, Declaration, Kind, struct_option_faults, unannotated_faults
+from .contract import Contract, Declaration, Kind, field_names, struct_option_faults, unannotated_faults
 from .errors import InvalidContract, InvalidEvent, InvalidKey
 from .shape import Shape, compile_shape, type_faults
 
@@ -29,17 +29,17 @@ MAX_KEY_BYTES = 255
 _Class = TypeVar("_Class", bound="EventMeta")
 
 
-def _known_type_faults(cls: type[msgspec.Struct]) -> list[str]:
+def _known_type_faults(cls: type[msgspec.Struct], keys: tuple[str, ...]) -> list[str]:
     """The faults of the fields' types, none yet if an annotation names what is still to be defined."""
     try:
-        return type_faults(cls)
+        return type_faults(cls, keys)
     except NameError:
         return []
 
 
-def _all_type_faults(cls: type[msgspec.Struct]) -> list[str]:
+def _all_type_faults(cls: type[msgspec.Struct], keys: tuple[str, ...]) -> list[str]:
     try:
-        return type_faults(cls)
+        return type_faults(cls, keys)
     except NameError as error:
         return [f"an annotation names what is not defined: {error}; define or import it at the module's top"]
 
@@ -85,7 +85,7 @@ class EventMeta(msgspec.StructMeta):
             raise _invalid(label, [*faults, f"msgspec refuses it: {error}"]) from error
         made = cast("type[Event]", cls)
         faults += [*declaration.field_faults(made.__struct_fields__), *unannotated_faults(made, namespace)]
-        faults += _known_type_faults(made)
+        faults += _known_type_faults(made, (*field_names(key), *field_names(dedup)))
         if faults:
             raise _invalid(label, faults)
         cls.__kind__ = declaration.settled_kind(inherited)
@@ -137,7 +137,8 @@ def shape_of(cls: type[Event]) -> Shape:
     """The compiled fields of a contract; raises `InvalidContract` when its types cannot be read."""
     shape: Shape | None = cls.__dict__.get("__shape__")
     if shape is None:
-        faults = _all_type_faults(cls)
+        contract = cls.__dict__.get("__contract__")
+        faults = _all_type_faults(cls, (*contract.key, *contract.dedup) if contract else ())
         if faults:
             raise _invalid(f"{cls.__module__}.{cls.__qualname__}", faults)
         shape = cls.__shape__ = compile_shape(cls)

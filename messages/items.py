@@ -1,5 +1,6 @@
 """What became of single items of an event that holds many, as plain types."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -66,7 +67,7 @@ def field_of(loop: str, key: str) -> str:
     return f"{loop}:{key}"
 
 
-def item_error(error: BaseException, at: int) -> ErrorRecord:
-    """The record of an item's exception."""
-    full = error_record(error, at)
+def item_error(error: BaseException, at: int, secrets: Sequence[str] = ()) -> ErrorRecord:
+    """The record of an item's exception; `secrets` are not to be in it."""
+    full = error_record(error, at, secrets)
     return ErrorRecord(full.type, full.message[:LONGEST_ITEM_ERROR], at)

@@ -1,9 +1,11 @@
 """One start of a handler for a delivery: what the layers of the stack see and hand on."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..messages.conceal import secrets_of
 from ..messages.delivery import Delivery, ErrorRecord, History
 from ..messages.envelope import Envelope
 from ..messages.event import Event
@@ -90,6 +92,11 @@ class Attempt:
         """Whether the handler went on after it was interrupted."""
         self.given_up = False
         """Whether another thread says what the attempt came to: what the handler still does is too late."""
+
+    def secrets(self) -> Sequence[str]:
+        """The sensitive values of its event, which no text about it may show."""
+        event: Event | None = getattr(self, "event", None)
+        return () if event is None else secrets_of(event)
 
     def age_ms(self, *, include_delay: bool = False) -> int:
         """How long ago the event was due, or with its delay accepted, by the server's clock."""

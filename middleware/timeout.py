@@ -9,6 +9,7 @@ from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from ..messages.delivery import (
     SUCCEEDED,
+    ErrorRecord,
     Outcome,
     OutcomeKind,
     Reason,
@@ -109,23 +110,28 @@ def returned(attempt: Attempt) -> Outcome:
 def failure(attempt: Attempt, error: BaseException) -> Outcome:
     """What an exception of the handler means, before the retry layer has decided."""
     if isinstance(error, DiscardEvent):
-        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, storable(error.detail))
+        return Outcome(OutcomeKind.DISCARDED, Reason.REJECTED, storable(error.detail, attempt.secrets()))
     if isinstance(error, RejectEvent):
-        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, storable(error.detail))
+        return Outcome(OutcomeKind.DEAD, Reason.REJECTED, storable(error.detail, attempt.secrets()))
     if isinstance(error, Shutdown):
         return Outcome(OutcomeKind.RELEASED, detail="the worker stops")
     if isinstance(error, RateLimitExceeded):
         return Outcome(OutcomeKind.RELEASED, detail="over a rate limit", delay_ms=CONTENTION_MS)
     if isinstance(error, LedgerUnreadable):
-        return Outcome(OutcomeKind.RELEASED, detail=storable(error), delay_ms=UNREADABLE_MS)
+        why = storable(error, attempt.secrets())
+        return Outcome(OutcomeKind.RELEASED, detail=why, delay_ms=UNREADABLE_MS)
     interrupted = isinstance(error, TimeLimitExceeded)
     if interrupted:
         error = timed_out(attempt).with_traceback(error.__traceback__)
     attempt.exception = error
-    record = error_record(error, attempt.delivery.clock.now(), deep=not interrupted)
+    record = _recorded(attempt, error, deep=not interrupted)
     if isinstance(error, PartialFailure) and not error.unfinished:
         return Outcome(OutcomeKind.DEAD, Reason.REJECTED, error=record)
     return Outcome(OutcomeKind.RETRIED, error=record)
+
+
+def _recorded(attempt: Attempt, error: BaseException, *, deep: bool) -> ErrorRecord:
+    return error_record(error, attempt.delivery.clock.now(), attempt.secrets(), deep=deep)
 
 
 def timed_out(attempt: Attempt) -> HandlerTimeout:

@@ -46,6 +46,7 @@ PUBLIC = [
     "RejectItem",
     "Retry",
     "RetryLater",
+    "Sensitive",
     "SkipItem",
     "Stack",
     "TimeIsUp",

@@ -8,6 +8,7 @@ from .actors.mailbox.memory import MemoryMailbox
 from .actors.receipt import DeliveryReceipt, Receipt
 from .messages.errors import CallboardError
 from .messages.event import Command, Event
+from .messages.sensitive import Sensitive
 from .middleware.dedup.memory import MemoryDedupStore
 from .middleware.dedup.option import Dedup
 from .middleware.dedup.redis import RedisDedupStore
@@ -49,6 +50,7 @@ __all__ = [
     "RejectItem",
     "Retry",
     "RetryLater",
+    "Sensitive",
     "SkipItem",
     "Stack",
     "TimeIsUp",

@@ -2,7 +2,7 @@
 
 import time
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import dramatiq
 import pytest
@@ -17,6 +17,7 @@ from callboard import (
     MemoryDedupStore,
     MemoryMailbox,
     Retry,
+    Sensitive,
 )
 from callboard.messages.errors import ConfigurationError, InvalidActor, PublishError
 from callboard.middleware.attempt import Policy
@@ -126,6 +127,17 @@ def test_a_queue_is_spoken_for_before_its_actors() -> None:
 def test_an_option_that_cannot_be_is_refused_with_its_mend(said: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidActor, match=words):
         declared(new_app(), **said)
+
+
+def test_dedup_cannot_go_by_what_is_sensitive() -> None:
+    class Paid(Event, name="paid"):
+        card: Annotated[str, Sensitive]
+
+    app = new_app()
+    with pytest.raises(InvalidActor, match="dedup: field `card` is sensitive and so cannot be part of a key"):
+
+        @app.actor(dedup=Dedup(key="card"))
+        def handler(event: Paid) -> None: ...
 
 
 def test_what_the_app_says_is_checked_when_it_is_made() -> None:

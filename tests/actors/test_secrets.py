@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import structlog
 
-from callboard import Callboard, Context, Event, RejectEvent, RetryLater
+from callboard import Callboard, Context, DiscardEvent, Event, RejectEvent, RetryLater, Sensitive
 from tests.actors.rehearsal import AT_ONCE, Witness, body_of, post, work_off
 
 SECRET = "s3cr3t-horse-battery"  # noqa: S105 - planted, to be looked for
@@ -17,6 +17,12 @@ SECRET = "s3cr3t-horse-battery"  # noqa: S105 - planted, to be looked for
 class Login(Event, name="user.logged-in"):
     password: str
     note: str = ""
+
+
+class Card(Event, name="card.given"):
+    number: Annotated[str, Sensitive]
+    how: str = ""
+    parts: list[Annotated[str, Sensitive]] = []
 
 
 @pytest.fixture
@@ -91,3 +97,43 @@ def test_a_secret_in_a_body_is_in_no_repr_of_what_carries_it(memory_app: Callboa
     work_off(memory_app)
     carriers = [prepared, memory_app.publisher.routed(prepared), memory_app.mailbox.ended("default")[0]]
     assert [type(each).__name__ for each in carriers if SECRET in repr(each)] == []
+
+
+RAISED: dict[str, Callable[[Card], Exception]] = {
+    "raise": lambda event: ValueError(f"no such card: {event.number}, {event.parts}"),
+    "key": lambda event: KeyError(event.number),
+    "long": lambda event: ValueError("x" * 490 + event.number),
+    "reject": lambda event: RejectEvent(f"refused {event.number}"),
+    "discard": lambda event: DiscardEvent(f"not {event.number}"),
+    "url": lambda _: ConnectionError(f"redis://shop:{SECRET}@db:6379 is away"),
+}
+"""What handlers raise that tells a secret."""
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_sensitive_value_that_an_exception_tells_is_in_no_record(app: Callboard, is_async: bool) -> None:
+    def fate(event: Card, ctx: Context) -> None:
+        if event.how in RAISED:
+            raise RAISED[event.how](event)
+        for item in ctx.items(["a"]):
+            with item:
+                raise ValueError(f"item of {event.number}")
+
+    async def afate(event: Card, ctx: Context) -> None:
+        if event.how in RAISED:
+            raise RAISED[event.how](event)
+        async for item in ctx.items(["a"]):
+            async with item:
+                raise ValueError(f"item of {event.number}")
+
+    app.actor(name="fate", retry=AT_ONCE)(afate if is_async else fate)
+    for how in (*RAISED, "items"):
+        app.publish(Card(SECRET, how, [SECRET[::-1]]))
+    work_off(app)
+    records = app.mailbox.ended("default")
+    assert len(records) == len(RAISED) + 1
+    told = [f"{each.detail} {each.history.first_error} {each.history.last_error}" for each in records]
+    told += [str([item.error for item in app.mailbox.ledger.of_ended(each.id)]) for each in records]
+    assert [text for text in told if any(part in text for part in (SECRET, SECRET[::-1], SECRET[:8]))] == []
+    assert sum("***" in text for text in told) >= len(records)

@@ -32,6 +32,9 @@ bench: $(VENV)/.dev ## Measure against bare dramatiq, side by side (BENCH="--sho
 chaos: $(VENV)/.dev ## Kill workers and servers under load, N rounds (N=5)
 	$(BIN)/python -m tests.chaos --rounds $(N)
 
+boards: $(VENV)/.dev ## Make the dashboards and alerts in deploy/ anew
+	$(BIN)/python -m deploy.boards
+
 webhooks: $(VENV)/.demo ## Run the webhooks example: 208 real payloads, each delivered three times
 	$(BIN)/python -m examples.webhooks
 
@@ -53,4 +56,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: help demo test check format bench chaos webhooks clean
+.PHONY: help demo test check format bench chaos boards webhooks clean

@@ -4,15 +4,17 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dramatiq
 
 from ..messages.errors import InvalidActor, InvalidEvent
 from ..messages.event import Event
 from ..middleware.attempt import Attempt
+from ..middleware.batch_run import Together
 from ..middleware.guarded import Handler
 from .attempt_items import AttemptItems
+from .batch import Batch, BatchContext
 from .context import Context
 from .item_writer import ItemWriter
 from .publisher import Publisher
@@ -38,7 +40,9 @@ def check_name(name: str, what: str) -> str:
 def invocation(
     fn: Callable[..., Any], wanted: Wanted, publisher: Publisher, resources: Resources, writer: ItemWriter
 ) -> Callable[[Attempt], Any]:
-    """Calls a handler with what it wants of an attempt."""
+    """Calls a handler with what it wants of an attempt, or one of batches with that of many."""
+    if wanted.batch:
+        return _batch_invocation(fn, wanted, publisher, resources)
     open_items = partial(AttemptItems, writer=writer, is_async=is_async(fn))
     if wanted.resources:
 
@@ -54,6 +58,22 @@ def invocation(
     return lambda attempt: fn(attempt.event)
 
 
+def _batch_invocation(
+    fn: Callable[..., Any], wanted: Wanted, publisher: Publisher, resources: Resources
+) -> Callable[[Attempt], Any]:
+    def invoke(attempt: Attempt) -> Any:
+        together = cast("Together", attempt)
+        for member in together.members:
+            member.deadline = together.deadline
+        events = [member.event for member in together.members]
+        given = [resources.get(kind) for kind in wanted.resources]
+        if wanted.context:
+            return fn(events, BatchContext(together, publisher), *given)
+        return fn(events, *given)
+
+    return invoke
+
+
 class EventActor(dramatiq.Actor[..., Any]):
     """An actor that subscribes to contracts. Called, it runs its handler as a plain function would."""
 
@@ -66,9 +86,12 @@ class EventActor(dramatiq.Actor[..., Any]):
         wanted: Wanted,
         queue_name: str,
         priority: int,
+        batch: Batch | None = None,
     ) -> None:
         self.original = original
         self.wanted = wanted
+        self.batch = batch
+        """How many events its handler is given at once; None for one that takes them one by one."""
         self._app = app
         # dramatiq names the actor's logger after the function's module.
         handler.__module__ = original.__module__

@@ -1,10 +1,13 @@
 """What may be said of an actor when it is declared."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 
 from ..messages.errors import InvalidActor
 from ..middleware.options import Options, OptionsSaid
+from .batch import Batch
+from .signature import Wanted
 
 
 class ActorOptions(OptionsSaid, total=False):
@@ -20,6 +23,8 @@ class ActorOptions(OptionsSaid, total=False):
     """How many of its deliveries may run at a time, over all workers; None for any number."""
     ordered: bool
     """Whether those of one contract key run one at a time, in the order of publishing: False."""
+    batch: Batch | None
+    """How many events a handler of `list[...]` is given at once; `Batch()` if None."""
 
 
 class Said(Options, frozen=True, kw_only=True):
@@ -30,6 +35,7 @@ class Said(Options, frozen=True, kw_only=True):
     priority: int = 0
     concurrency: int | None = None
     ordered: bool = False
+    batch: Batch | None = None
 
 
 def check_words(said: Iterable[str], known: Iterable[str]) -> None:
@@ -40,3 +46,21 @@ def check_words(said: Iterable[str], known: Iterable[str]) -> None:
             near = get_close_matches(word, options, 1)
             hint = f"did you mean {near[0]}?" if near else f"choose of {', '.join(options)}"
             raise InvalidActor(f"there is no option {word!r}: {hint}")
+
+
+def batch_of(said: Said, wanted: Wanted, whose: str) -> Batch | None:
+    """How many events a handler is given at once; None for one by one.
+
+    Raises `InvalidActor` where what is said and the handler do not agree.
+    """
+    if not isinstance(said.batch, Batch | None):
+        raise InvalidActor(f"{whose}: batch takes a Batch, as Batch(size=100), but is {said.batch!r}")
+    if wanted.batch:
+        batch = Batch() if said.batch is None else said.batch
+        # No more than may be leased at once: the rest would be waited for in vain.
+        return replace(batch, size=min(batch.size, said.concurrency or batch.size))
+    if said.batch is not None:
+        raise InvalidActor(
+            f"{whose}: batch= is for a handler of many events: annotate its first parameter as list[...]"
+        )
+    return None

@@ -23,7 +23,7 @@ from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_
 from ..middleware.retry import Retry
 from ..middleware.stack import Stack, default_order
 from .actor import EventActor, check_name, invocation, is_async
-from .actor_options import ActorOptions, Said, check_words
+from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
 from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.mailbox import Mailbox
@@ -136,8 +136,9 @@ class Callboard:
         """Declare a handler as an actor; what it subscribes to is read from its annotations.
 
         `def` and `async def` are equal. The first parameter takes an event of one contract, or of a
-        union; the second, if annotated so, the `Context`; further ones are resources, by type. See
-        `ActorOptions` for what may be said. Raises `InvalidActor`.
+        union, or a list of such for a batch handler; the second, if annotated so, the `Context` or
+        `BatchContext`; further ones are resources, by type. See `ActorOptions` for what may be said.
+        Raises `InvalidActor`.
         """
         check_words(said, Said.__struct_fields__)
         frame = inspect.currentframe()
@@ -301,12 +302,13 @@ class Callboard:
         )
         invoke = invocation(fn, wanted, self.publisher, self.resources, self.broker.item_writer)
         actor = EventActor(
-            Handler(invoke, policy, is_async=is_async(fn)),
+            Handler(invoke, policy, is_async=is_async(fn), is_batch=wanted.batch),
             app=self,
             original=fn,
             wanted=wanted,
             queue_name=queue,
             priority=said.priority,
+            batch=batch_of(said, wanted, name),
         )
         self.routes.declare(subscription)
         self._actors[name] = actor

@@ -13,9 +13,12 @@ from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.middleware import Middleware
 
 from ..messages.errors import ConfigurationError, MailboxError
+from ..middleware.batched import Batched
 from ..middleware.guarded import Guarded
 from ..middleware.stack import Stack
+from .actor import EventActor
 from .consumer import CallboardConsumer
+from .gathering import Gatherer
 from .hooks import EventHooks
 from .item_writer import ItemWriter
 from .limits import read_limits
@@ -75,6 +78,9 @@ class CallboardBroker(dramatiq.Broker):
         self._worker: WorkerProcess | None = None
         self._drain = DrainActor()
         self._guarded: dict[str, Guarded] = {}
+        self.gatherers: dict[str, Gatherer] = {}
+        """Whom batches are gathered for, by actor."""
+        self._largest_batches: dict[str, int] = {}
         self._async_queues: set[str] = set()
         self._sync_queues: set[str] = set()
         self._event_queues: set[str] = set()
@@ -117,6 +123,10 @@ class CallboardBroker(dramatiq.Broker):
         """Whether an actor of the queue runs on a thread."""
         return queue_name in self._sync_queues
 
+    def largest_batch(self, queue_name: str) -> int:
+        """The most events that an actor of the queue is given at once; 0 if there are no batch handlers."""
+        return self._largest_batches.get(queue_name, 0)
+
     def is_plain(self, queue_name: str) -> bool:
         """Whether all actors of the queue are plain ones."""
         return queue_name not in self._event_queues
@@ -134,6 +144,10 @@ class CallboardBroker(dramatiq.Broker):
         if isinstance(fn, Guarded):
             self._guarded[actor.actor_name] = fn
             self._event_queues.add(actor.queue_name)
+            if isinstance(fn, Batched) and isinstance(actor, EventActor) and actor.batch is not None:
+                self.gatherers[actor.actor_name] = Gatherer(fn, actor.batch, actor.priority)
+                size = max(actor.batch.size, self.largest_batch(actor.queue_name))
+                self._largest_batches[actor.queue_name] = size
         else:
             self._plain_priorities[actor.actor_name] = actor.priority
             self.has_priorities = len(set(self._plain_priorities.values())) > 1

@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from ..messages.delivery import Delivery
 from ..middleware.guarded import Guarded
+from .gathering import Gathered
 
 
 class Waiting(NamedTuple):
@@ -23,19 +25,19 @@ class Buffer:
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[int, deque[Waiting]] = {}
-        self._order: tuple[deque[Waiting], ...] = ()
+        self._lanes: dict[int, deque[Waiting | Gathered]] = {}
+        self._order: tuple[deque[Waiting | Gathered], ...] = ()
 
-    def add(self, waiting: Waiting, priority: int) -> None:
-        """Put a delivery behind those of its priority."""
+    def add(self, waiting: Waiting | Gathered, priority: int) -> None:
+        """Put a delivery, or a batch of them, behind those of its priority."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = deque()
             self._order = tuple(self._lanes[key] for key in sorted(self._lanes))
         lane.append(waiting)
 
-    def take(self) -> Waiting | None:
-        """The next delivery, or None if there is none."""
+    def take(self) -> Waiting | Gathered | None:
+        """The next delivery or batch, or None if there is none."""
         for lane in self._order:
             try:
                 return lane.popleft()
@@ -47,8 +49,15 @@ class Buffer:
         """Take all that is left, in order."""
         taken: list[Delivery] = []
         while (waiting := self.take()) is not None:
-            taken.append(waiting.delivery)
+            taken += waiting.deliveries if isinstance(waiting, Gathered) else (waiting.delivery,)
         return taken
 
+    @property
+    def deliveries(self) -> int:
+        """How many deliveries there are, those of batches counted each."""
+        waiting = chain.from_iterable(map(tuple, self._order))
+        return sum(len(each.deliveries) if isinstance(each, Gathered) else 1 for each in waiting)
+
     def __len__(self) -> int:
+        """How many threads could take something."""
         return sum(map(len, self._order))

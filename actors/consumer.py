@@ -2,21 +2,21 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import dramatiq
 import structlog
 from dramatiq.broker import Consumer, MessageProxy
 
 from ..messages.delivery import Delivery
 from ..messages.errors import MailboxError
-from .buffer import Buffer, Waiting
+from .capacity import Capacity
+from .gathering import Gathered
 from .hunt import NOT_NOW, Step
+from .intake import Intake
 from .mailbox.mailbox import Fetched, Settlement, Suspects
-from .plain import PlainMessage, message_of, unreadable
+from .plain import PlainMessage
 from .room import Room
 from .threads import Threads
 from .ticket import Ticket
@@ -53,18 +53,18 @@ class CallboardConsumer(Consumer):
     def __init__(self, worker: "WorkerProcess", queue: str, timeout_ms: int, most_plain: int = 1) -> None:
         self.worker = worker
         self.queue = queue
-        self._most_plain = most_plain
-        """Plain messages held at a time: dramatiq keeps them, so they cannot be given back while it runs."""
-        self.buffer = Buffer()
+        self.intake = Intake(worker)
+        self.buffer = self.intake.buffer
         self.signal = threading.Event()
         """Set when the buffer runs low, a ticket comes back or a handler on the event loop ends."""
         self._timeout = timeout_ms / 1000
-        self._messages: deque[PlainMessage] = deque()
-        self._messages_out = 0
         self._threads = Threads(worker.threads)
         self._taken = 0
         self.fetching = False
         self._room = Room(time.monotonic())
+        self.capacity = Capacity(
+            worker, queue, self.intake, self._threads, room=self._room, most_plain=most_plain
+        )
         self._trusted_until = 0.0
         self._pause = 0.0
         self._has_waited = False
@@ -76,8 +76,8 @@ class CallboardConsumer(Consumer):
         while (left := deadline - time.monotonic()) > 0:
             # Cleared before looking: what happens while looking must end the next wait.
             self.signal.clear()
-            if self._messages:
-                return self._messages.popleft()
+            if self.intake.messages:
+                return self.intake.messages.popleft()
             self._threads.look(time.monotonic(), time.process_time(), self._taken)
             if self._threads.wants_more(len(self.buffer)):
                 return self._threads.give(Ticket(self))
@@ -87,7 +87,7 @@ class CallboardConsumer(Consumer):
                     self.give_back()
                     self.signal.wait(min(left, 0.05))
                     return None
-                self._refill(left)
+                self._refill(min(left, self.intake.due_in))
                 self._pause = 0.0
             except MailboxError as error:
                 self._pause = min(2 * self._pause + 0.02, _LONGEST_PAUSE)
@@ -106,13 +106,17 @@ class CallboardConsumer(Consumer):
                 self.signal.set()
             ticket.begun += 1
             ticket.in_handler = True
-            worker.perform(*waiting)
+            if isinstance(waiting, Gathered):
+                self._taken += len(waiting.deliveries) - 1
+                worker.perform_batch(waiting)
+            else:
+                worker.perform(*waiting)
             ticket.in_handler = False
             if not ticket.begun % _TURNS_UNBROKEN:
                 time.sleep(0)
             if threads.crowded and threads.leave(ticket):
                 return
-            if (len(worker.consumers) > 1 or self._messages_out) and time.monotonic() > turn_ends:
+            if (len(worker.consumers) > 1 or self.intake.messages_out) and time.monotonic() > turn_ends:
                 return
 
     def ack(self, message: MessageProxy) -> None:
@@ -137,12 +141,12 @@ class CallboardConsumer(Consumer):
 
     def give_back(self) -> None:
         """Give back all that has not been started."""
-        self.worker.release(self.buffer.clear())
+        self.worker.release(self.intake.clear())
 
     def close(self) -> None:
         """Give back what is left."""
-        while self._messages:
-            self.worker.release([self._messages.popleft().delivery])
+        while self.intake.messages:
+            self.worker.release([self.intake.messages.popleft().delivery])
         self.give_back()
         if self in self.worker.consumers:
             self.worker.consumers.remove(self)
@@ -156,7 +160,7 @@ class CallboardConsumer(Consumer):
             self.worker.settle_plain(message, settlement)
         else:
             self.worker.stuck.has_ended(message.late)
-        self._messages_out = max(0, self._messages_out - 1)
+        self.intake.messages_out = max(0, self.intake.messages_out - 1)
         self._taken += 1
         self.signal.set()
 
@@ -168,17 +172,22 @@ class CallboardConsumer(Consumer):
             self._refill_alone(seconds)
             return
         now = time.monotonic()
-        room = self._room_now(now)
+        room = self.capacity.room(now, self._taken)
         if room <= 0:
-            self._wait_for_room(seconds)
+            if not self._release_due():
+                self._wait_for_room(seconds)
             return
         if not len(self.buffer) and now < self._trusted_until:
+            if self._release_due():
+                return
             self._has_waited = True
             if not worker.mailbox.wait(self.queue, min(seconds, self._trusted_until - now)):
                 return
             self._trusted_until = 0.0
         fetched = self._fetch(room)
         is_hunting = bool(fetched.suspects) and worker.seek_alone(self)
+        if len(fetched.deliveries) < room and self._release_due():
+            return  # no more of them wait in the mailbox that could have joined
         if not is_hunting and not fetched.deliveries and not fetched.waiting:
             self._idle(fetched, seconds)
 
@@ -205,30 +214,9 @@ class CallboardConsumer(Consumer):
             worker.fetch(self.queue, 0, NOT_NOW)
             self._has_waited = False
 
-    def _room_now(self, now: float) -> int:
-        worker, out = self.worker, self._messages_out
-        busy = sum(len(c._threads) + c._messages_out for c in worker.consumers)  # noqa: SLF001 - its own kind
-        free = max(0, worker.threads - busy + out)
-        room = self._room.for_threads(now, self._taken, free=free, waiting=len(self.buffer) + out)
-        if worker.broker.is_plain(self.queue):
-            return self._room_for_plain(room)
-        if not worker.broker.has_async(self.queue):
-            return room
-        # What the event loop has no room for would wait in line here, out of other workers' reach.
-        on_loop = worker.loop.room
-        if on_loop <= 0 or not worker.broker.has_sync(self.queue):
-            return on_loop
-        spare = worker.threads - len(self.buffer)
-        return self._room.for_both(room, on_loop, spare=spare, taken=self._taken)
-
-    def _room_for_plain(self, room: int) -> int:
-        """Where actors differ in priority, hold as much as dramatiq does, for it to have a choice."""
-        most = self._most_plain - self._messages_out
-        return most if self.worker.broker.has_priorities else min(room, most)
-
     def _wait_for_room(self, seconds: float) -> None:
         self.signal.wait(min(seconds, self._patience()))
-        if self._room.stands(time.monotonic(), self._taken, len(self.buffer)):
+        if self.capacity.stands(time.monotonic(), self._taken):
             logger.info("every thread is busy: giving the buffer back", count=len(self.buffer))
             self.give_back()
 
@@ -238,7 +226,7 @@ class CallboardConsumer(Consumer):
 
     def _idle(self, fetched: Fetched, seconds: float) -> None:
         """Nothing was there: trust the wake-up until the next schedule or lease may need a look."""
-        if len(self.buffer):
+        if len(self.buffer) or self.intake.is_overdue:
             self.signal.wait(min(seconds, self._patience()))
             return
         if fetched.together:
@@ -268,33 +256,13 @@ class CallboardConsumer(Consumer):
         return bool(fetched.deliveries)
 
     def _accept(self, deliveries: Sequence[Delivery]) -> None:
-        """Take deliveries in: each goes where its actor runs."""
-        if not deliveries:
-            return
-        worker = self.worker
-        worker.held.update(deliveries)
-        if deliveries[0].suspect:
-            worker.suspects.update(deliveries)
-        for_loop: list[Delivery] = []
-        for delivery in deliveries:
-            name = delivery.actor
-            guarded = worker.broker.guarded(name)
-            if guarded is not None and guarded.is_async:
-                for_loop.append(delivery)
-            elif guarded is None and name in worker.broker.actors:
-                self._accept_plain(delivery)
-            else:
-                priority = 0 if guarded is None else worker.broker.actors[name].priority
-                self.buffer.add(Waiting(delivery, guarded), priority)
-        if for_loop:
-            self._taken += len(for_loop)
-            worker.loop.put(for_loop)
+        self._taken += self.intake.accept(deliveries)
 
-    def _accept_plain(self, delivery: Delivery) -> None:
-        try:
-            message = message_of(delivery)
-        except dramatiq.DecodeError as error:
-            self.worker.settler.put(unreadable(delivery, error))
-            return
-        self._messages.append(message)
-        self._messages_out += 1
+    def _release_due(self) -> bool:
+        """Hand on the batches that have waited long enough; whether there were any."""
+        loop = self.worker.loop
+        found, on_loop = self.intake.release_due(
+            on_threads=self.capacity.free_threads > 0, on_loop=loop.is_idle or loop.room > 0
+        )
+        self._taken += on_loop
+        return found

@@ -26,17 +26,14 @@ MOST_PUBLISHED_BYTES = 8_000_000
 """Bytes of their bodies."""
 
 
-class Context:
-    """One attempt, as its handler sees it."""
+class EventContext:
+    """An event at an attempt, as its handler sees it: what is known of it, and what its success publishes."""
 
-    __slots__ = ("_attempt", "_logger", "_open_items", "_published_bytes", "_publisher")
+    __slots__ = ("_attempt", "_logger", "_published_bytes", "_publisher")
 
-    def __init__(
-        self, attempt: Attempt, publisher: "Publisher", open_items: Callable[[Attempt], AttemptItems]
-    ) -> None:
+    def __init__(self, attempt: Attempt, publisher: "Publisher") -> None:
         self._attempt = attempt
         self._publisher = publisher
-        self._open_items = open_items
         self._published_bytes = 0
         self._logger: structlog.stdlib.BoundLogger | None = None
 
@@ -65,24 +62,6 @@ class Context:
         """How long ago the mailbox accepted the event, by the server's clock."""
         delivery = self._attempt.delivery
         return timedelta(milliseconds=max(0, delivery.clock.now() - delivery.accepted_at))
-
-    def set_timeout(self, timeout: str | float | timedelta) -> None:
-        """Let this attempt take so long, counted from its start.
-
-        Raises `ValueError` when that is nothing, or more than the app's `longest_timeout`.
-        """
-        policy = self._attempt.policy
-        try:
-            seconds = seconds_of(timeout, policy.longest_timeout, policy.actor)
-        except InvalidActor as error:
-            raise ValueError(str(error)) from None
-        if self._attempt.deadline is not None:
-            self._attempt.deadline.set_limit(seconds)
-
-    def remaining(self) -> timedelta:
-        """How long this attempt may still take."""
-        deadline = self._attempt.deadline
-        return timedelta(seconds=deadline.remaining()) if deadline else timedelta.max
 
     @property
     def attempt(self) -> int:
@@ -127,33 +106,6 @@ class Context:
                 correlation_id=self.correlation_id,
             )
         return self._logger
-
-    def items(
-        self,
-        values: Iterable[T] | AsyncIterable[T],
-        *,
-        key: Callable[[T], object] | None = None,
-        name: str = "",
-        durable: bool = False,
-    ) -> Items[T]:
-        """A loop over items, each with a status of its own, that leaves out those done by earlier attempts.
-
-        Write `for item in ctx.items(...)` and `with item:` around what is done for one, in an `async def`
-        handler `async for` and, if it is durable, `async with`. An exception in there marks the item as
-        failed, and the loop goes on. When the handler returns, items that failed, or that it was not done
-        with, make the attempt fail with `PartialFailure`; the next one is given only those.
-
-        `key` answers what tells an item apart: text, a whole number or a UUID, the item itself if None.
-        `name` tells one loop of a handler from another. What became of items is written behind within
-        50 ms, with `durable` at each item before the next begins, and always before the outcome.
-
-        Raises `InvalidItems`, in the loop, for what cannot be a key, a key that came before, a second
-        loop of the same name and more than 100,000 items.
-        """
-        items = self._attempt.items
-        if not isinstance(items, AttemptItems):
-            items = self._attempt.items = self._open_items(self._attempt)
-        return Items(values, items, key=key, name=name, durable=durable)
 
     def publish(
         self,
@@ -201,4 +153,70 @@ class Context:
         self._published_bytes = size
 
     def __repr__(self) -> str:
-        return f"<Context {self.name} id={self.id} actor={self.actor} attempt={self.attempt}>"
+        return f"<{type(self).__name__} {self.name} id={self.id} actor={self.actor} attempt={self.attempt}>"
+
+
+class Context(EventContext):
+    """One attempt, as the handler of one event sees it."""
+
+    __slots__ = ("_open_items",)
+
+    def __init__(
+        self, attempt: Attempt, publisher: "Publisher", open_items: Callable[[Attempt], AttemptItems]
+    ) -> None:
+        super().__init__(attempt, publisher)
+        self._open_items = open_items
+
+    def set_timeout(self, timeout: str | float | timedelta) -> None:
+        """Let this attempt take so long, counted from its start.
+
+        Raises `ValueError` when that is nothing, or more than the app's `longest_timeout`.
+        """
+        set_timeout(self._attempt, timeout)
+
+    def remaining(self) -> timedelta:
+        """How long this attempt may still take."""
+        return remaining(self._attempt)
+
+    def items(
+        self,
+        values: Iterable[T] | AsyncIterable[T],
+        *,
+        key: Callable[[T], object] | None = None,
+        name: str = "",
+        durable: bool = False,
+    ) -> Items[T]:
+        """A loop over items, each with a status of its own, that leaves out those done by earlier attempts.
+
+        Write `for item in ctx.items(...)` and `with item:` around what is done for one, in an `async def`
+        handler `async for` and, if it is durable, `async with`. An exception in there marks the item as
+        failed, and the loop goes on. When the handler returns, items that failed, or that it was not done
+        with, make the attempt fail with `PartialFailure`; the next one is given only those.
+
+        `key` answers what tells an item apart: text, a whole number or a UUID, the item itself if None.
+        `name` tells one loop of a handler from another. What became of items is written behind within
+        50 ms, with `durable` at each item before the next begins, and always before the outcome.
+
+        Raises `InvalidItems`, in the loop, for what cannot be a key, a key that came before, a second
+        loop of the same name and more than 100,000 items.
+        """
+        items = self._attempt.items
+        if not isinstance(items, AttemptItems):
+            items = self._attempt.items = self._open_items(self._attempt)
+        return Items(values, items, key=key, name=name, durable=durable)
+
+
+def set_timeout(attempt: Attempt, timeout: str | float | timedelta) -> None:
+    """Let what runs for an attempt take so long; see `Context.set_timeout`."""
+    policy = attempt.policy
+    try:
+        seconds = seconds_of(timeout, policy.longest_timeout, policy.actor)
+    except InvalidActor as error:
+        raise ValueError(str(error)) from None
+    if attempt.deadline is not None:
+        attempt.deadline.set_limit(seconds)
+
+
+def remaining(attempt: Attempt) -> timedelta:
+    """How long what runs for an attempt may still take."""
+    return timedelta(seconds=attempt.deadline.remaining()) if attempt.deadline else timedelta.max

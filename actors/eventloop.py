@@ -3,18 +3,20 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from ..messages.delivery import Delivery
+from .gathering import Gathered
 
-Perform = Callable[[Delivery], Coroutine[Any, Any, None]]
-"""Runs one attempt and settles it."""
+Perform = Callable[[Delivery | Gathered], Coroutine[Any, Any, None]]
+"""Runs one attempt, or those of a batch, and settles them."""
 
 
 class EventLoop:
     """Runs up to `in_flight` deliveries at a time; the others wait in line.
 
+    A batch counts as all its deliveries, and one of more than `in_flight` runs by itself.
     `freed` is called when one has ended, so that more can be fetched.
     """
 
@@ -22,8 +24,10 @@ class EventLoop:
         self._perform = perform
         self._in_flight = in_flight
         self._freed = freed
-        self._line: deque[Delivery] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._line: deque[Delivery | Gathered] = deque()
+        self._running: dict[asyncio.Task[None], int] = {}
+        self._busy = 0
+        """Deliveries that run."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="callboard-loop", daemon=True)
         self._stopping = False
@@ -37,11 +41,16 @@ class EventLoop:
     @property
     def room(self) -> int:
         """How many more deliveries could run now."""
-        return self._in_flight - len(self._running) - len(self._line)
+        return self._in_flight - self._busy - sum(map(_count, tuple(self._line)))
 
-    def put(self, deliveries: list[Delivery]) -> None:
-        """Start deliveries, or let them wait in line."""
-        self._line.extend(deliveries)
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits in line: then even the largest batch may start."""
+        return not self._running and not self._line
+
+    def put(self, turns: Sequence[Delivery | Gathered]) -> None:
+        """Start deliveries or batches, or let them wait in line."""
+        self._line.extend(turns)
         self._loop.call_soon_threadsafe(self._admit)
 
     def clear(self) -> list[Delivery]:
@@ -49,9 +58,10 @@ class EventLoop:
         taken: list[Delivery] = []
         while self._line:
             try:
-                taken.append(self._line.popleft())
+                turn = self._line.popleft()
             except IndexError:
                 break  # the loop was quicker
+            taken += turn.deliveries if isinstance(turn, Gathered) else (turn,)
         return taken
 
     def admit_no_more(self) -> None:
@@ -74,18 +84,22 @@ class EventLoop:
             self._loop.close()
 
     def _admit(self) -> None:
-        while self._line and not self._stopping and len(self._running) < self._in_flight:
+        while not self._stopping:
             try:
-                delivery = self._line.popleft()
+                count = _count(self._line[0])
+                if self._running and self._busy + count > self._in_flight:
+                    return
+                turn = self._line.popleft()
             except IndexError:
-                return  # taken back
-            self.started += 1
-            task = self._loop.create_task(self._perform(delivery))
-            self._running.add(task)
+                return  # none is left, or they were taken back
+            self.started += count
+            self._busy += count
+            task = self._loop.create_task(self._perform(turn))
+            self._running[task] = count
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._busy -= self._running.pop(task, 0)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "a delivery's task failed", "exception": error})
         self._admit()
@@ -99,3 +113,7 @@ class EventLoop:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
+
+
+def _count(turn: Delivery | Gathered) -> int:
+    return len(turn.deliveries) if isinstance(turn, Gathered) else 1

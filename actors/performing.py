@@ -44,13 +44,13 @@ async def aperform(hooks: EventHooks, guarded: Guarded, attempt: Attempt) -> Out
         return fault(attempt, error)
 
 
-def settlement_of(attempt: Attempt, guarded: Guarded, outcome: Outcome) -> Settlement:
+def settlement_of(attempt: Attempt, outcome: Outcome) -> Settlement:
     """What is to be made durable of an attempt."""
     kind = outcome.kind
     if kind in COMPLETED:
         # A layer of the user's may have answered before the envelope was read.
         envelope: Envelope | None = getattr(attempt, "envelope", None)
-        window_ms = guarded.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
+        window_ms = attempt.policy.contracts[envelope.type] if envelope else MIN_WINDOW_MS
         published = tuple(attempt.published) if attempt.published else ()
         if attempt.delivery.history is NO_HISTORY and attempt.items is None and not attempt.policy.retention:
             return Settlement(attempt.delivery, outcome, window_ms, None, published)

@@ -9,9 +9,12 @@ import msgspec
 
 from ..messages.errors import InvalidActor, InvalidEvent
 from ..messages.event import Event, contract_of
+from .batch import BatchContext
 from .context import Context
 
 _HOW = "write `def handler(event: OrderPlaced, ctx: Context)`"
+
+_HOW_BATCH = "write `def handler(events: list[OrderPlaced], ctx: BatchContext)`"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -23,6 +26,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether the second parameter is the context."""
     resources: tuple[type[Any], ...]
     """The types of the parameters after these."""
+    batch: bool = False
+    """Whether it takes a list of events at once."""
 
 
 def read_signature(fn: Callable[..., Any], namespace: dict[str, Any] | None = None) -> Wanted:
@@ -48,14 +53,21 @@ def read_signature(fn: Callable[..., Any], namespace: dict[str, Any] | None = No
     if faults:
         raise InvalidActor(faults)
     annotations = [hints[parameter.name] for parameter in parameters]
-    events = _events_of(name, annotations[0])
-    has_context = len(annotations) > 1 and annotations[1] is Context
+    is_batch = get_origin(annotations[0]) is list
+    events = _events_of(name, get_args(annotations[0])[0] if is_batch else annotations[0])
+    own, other, how = (BatchContext, Context, _HOW_BATCH) if is_batch else (Context, BatchContext, _HOW)
+    has_context = len(annotations) > 1 and annotations[1] is own
     resources = annotations[2 if has_context else 1 :]
-    if Context in resources:
-        raise InvalidActor(f"{name}: the context comes second, before resources: {_HOW}")
+    if own in resources:
+        raise InvalidActor(f"{name}: the context comes second, before resources: {how}")
+    if other in resources:
+        takes = "a list of events" if is_batch else "one event"
+        raise InvalidActor(
+            f"{name}: a handler of {takes} has a {own.__name__}, not a {other.__name__}: {how}"
+        )
     if bad := [resource for resource in resources if not isinstance(resource, type)]:
         raise InvalidActor(f"{name}: a resource is found by its class, and {bad[0]!r} is none")
-    return Wanted(events, has_context, tuple(resources))
+    return Wanted(events, has_context, tuple(resources), is_batch)
 
 
 def _unusable(parameter: inspect.Parameter, hints: dict[str, Any]) -> str | None:
@@ -67,10 +79,6 @@ def _unusable(parameter: inspect.Parameter, hints: dict[str, Any]) -> str | None
 
 
 def _events_of(name: str, annotation: Any) -> tuple[type[Event], ...]:
-    if get_origin(annotation) is list:
-        raise InvalidActor(
-            f"{name}: handlers of batches (list[...]) do not exist yet; take one event at a time"
-        )
     is_union = get_origin(annotation) in (Union, types.UnionType)
     members = get_args(annotation) if is_union else (annotation,)
     faults = []

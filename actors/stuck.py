@@ -8,7 +8,7 @@ from dramatiq.middleware import SkipMessage
 
 from ..messages.delivery import Outcome
 from ..middleware.attempt import Attempt
-from ..middleware.guarded import give_up
+from ..middleware.batched import given_up
 from ..middleware.plain_answer import answer
 from .performing import settlement_of
 from .plain import message_of
@@ -75,17 +75,18 @@ class Stuck:
             self._conclude(attempt)
         except Exception:
             logger.exception("stuck: nothing could be settled in its place, its lease ends by itself")
-            attempt.held.lost = True
-            self._worker.held.discard(attempt.held)
+            for member in attempt.members:
+                member.held.lost = True
+                self._worker.held.discard(member.held)
 
     def _conclude(self, attempt: Attempt) -> None:
         worker = self._worker
-        guarded = worker.broker.guarded(attempt.policy.actor)
-        outcome = give_up(attempt)
-        if guarded is None:
-            self._settle_plain(attempt, outcome)
-        else:
-            worker.settle(attempt, settlement_of(attempt, guarded, outcome))
+        is_plain = worker.broker.guarded(attempt.policy.actor) is None
+        for each, outcome in given_up(attempt):
+            if is_plain:
+                self._settle_plain(each, outcome)
+            else:
+                worker.settle(each, settlement_of(each, outcome))
 
     def _settle_plain(self, attempt: Attempt, outcome: Outcome) -> None:
         """Do what dramatiq's worker would, with a copy of the message: its own is left to its thread."""

@@ -14,11 +14,14 @@ import structlog
 from ..messages.delivery import RELEASED, Delivery, Outcome
 from ..messages.errors import MailboxError
 from ..middleware.attempt import Attempt
+from ..middleware.batch_run import Report
 from ..middleware.guarded import Guarded
 from .eventloop import EventLoop
+from .gathering import Gathered
 from .hunt import MOST_TOGETHER, NOT_NOW, Hunt
 from .mailbox.mailbox import Fetched, Mailbox, Settlement, Suspects
 from .performing import aperform, perform, settlement_of, settlement_of_unknown
+from .performing_batch import aperform_batch, perform_batch
 from .plain import PlainMessage
 from .renewer import Renewer
 from .settler import Settler
@@ -66,6 +69,11 @@ class WorkerProcess:
         )
         self.loop = EventLoop(self._perform_async, in_flight=broker.in_flight, freed=self._nudge)
         self.stuck = Stuck(self)
+        self._report = Report(
+            tell=lambda attempt, outcome: self.settle(attempt, settlement_of(attempt, outcome)),
+            go_on=lambda: not self.stopping,
+            late=self.stuck.has_ended,
+        )
 
     def start(self) -> None:
         """Start the threads that serve the worker threads."""
@@ -106,9 +114,24 @@ class WorkerProcess:
             return
         attempt = Attempt(delivery, guarded.policy)
         outcome = perform(self.broker.hooks, guarded, attempt)
-        self._hand_over(attempt, guarded, outcome)
+        self._hand_over(attempt, outcome)
 
-    async def _perform_async(self, delivery: Delivery) -> None:
+    def perform_batch(self, batch: Gathered) -> None:
+        """Run the attempts of a batch on this thread and hand over the outcome of each."""
+        perform_batch(self.broker.hooks, batch.guarded, self._attempts_of(batch), self._report)
+
+    async def _perform_async(self, turn: Delivery | Gathered) -> None:
+        if isinstance(turn, Gathered):
+            await aperform_batch(self.broker.hooks, turn.guarded, self._attempts_of(turn), self._report)
+        else:
+            await self._perform_one(turn)
+
+    def _attempts_of(self, batch: Gathered) -> list[Attempt]:
+        lost = [delivery for delivery in batch.deliveries if delivery.lost]
+        self.held.difference_update(lost)
+        return [Attempt(each, batch.guarded.policy) for each in batch.deliveries if not each.lost]
+
+    async def _perform_one(self, delivery: Delivery) -> None:
         if delivery.lost:
             self.held.discard(delivery)
             return
@@ -121,13 +144,13 @@ class WorkerProcess:
         try:
             outcome = await aperform(self.broker.hooks, guarded, attempt)
         finally:
-            self._hand_over(attempt, guarded, outcome)
+            self._hand_over(attempt, outcome)
 
-    def _hand_over(self, attempt: Attempt, guarded: Guarded, outcome: Outcome) -> None:
+    def _hand_over(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.given_up:
             self.stuck.has_ended(attempt)
         else:
-            self.settle(attempt, settlement_of(attempt, guarded, outcome))
+            self.settle(attempt, settlement_of(attempt, outcome))
 
     def settle(self, attempt: Attempt, settlement: Settlement) -> None:
         """Have an outcome settled, once what became of its items is durable."""

@@ -87,11 +87,16 @@ class Attempt:
         self.items: ItemsAtWork | None = None
         """What became of single items, if its handler asked for them."""
         self.started = False
-        """Whether the handler was called; what never reached it is no attempt of it."""
+        """Whether it is charged: the handler was called, and did not fail for another event of its batch."""
         self.is_stuck = False
         """Whether the handler went on after it was interrupted."""
         self.given_up = False
         """Whether another thread says what the attempt came to: what the handler still does is too late."""
+
+    @property
+    def members(self) -> "tuple[Attempt, ...]":
+        """The attempts that one call of the handler is for."""
+        return (self,)
 
     def secrets(self) -> Sequence[str]:
         """The sensitive values of its event, which no text about it may show."""

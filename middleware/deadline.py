@@ -98,8 +98,9 @@ class Deadline(ABC):
             attempt = self._attempt
             if attempt is not None:
                 # Under the lock: from here on the handler's own thread finds that it is too late.
-                attempt.is_stuck = True
-                attempt.given_up = self._watch.stuck is not None
+                for member in {attempt, *attempt.members}:
+                    member.is_stuck = True
+                    member.given_up = self._watch.stuck is not None
         if attempt is not None:
             self._report(attempt, now)
         return math.inf

@@ -76,7 +76,9 @@ def after_failure(rules: Sequence[Discard], attempt: "Attempt", outcome: Outcome
         return outcome
     for rule in rules:
         age_ms = attempt.age_ms(include_delay=rule.include_delay) + outcome.delay_ms
-        reason = rule.limits(attempts=attempt.delivery.attempt, age_ms=age_ms)
+        # What was spared is not charged, so it does not count here either.
+        charged = attempt.delivery.history.attempts + attempt.started
+        reason = rule.limits(attempts=charged, age_ms=age_ms)
         if reason is not None:
             return msgspec.structs.replace(
                 _discarded(rule, reason), detail=outcome.detail, error=outcome.error

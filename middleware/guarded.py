@@ -23,13 +23,21 @@ class Handler:
     """A user's function, as an actor of Callboard holds it until the stack is put around it.
 
     `invoke` calls the function with what it wants of an attempt; for an `async def` it returns the
-    coroutine.
+    coroutine. One of batches is called with what it wants of an attempt for many events.
     """
 
-    def __init__(self, invoke: Callable[[Attempt], Any], policy: Policy, *, is_async: bool = False) -> None:
+    def __init__(
+        self,
+        invoke: Callable[[Attempt], Any],
+        policy: Policy,
+        *,
+        is_async: bool = False,
+        is_batch: bool = False,
+    ) -> None:
         self.invoke = invoke
         self.policy = policy
         self.is_async = is_async
+        self.is_batch = is_batch
 
 
 class Guarded:
@@ -53,7 +61,7 @@ class Guarded:
             outcome = call(self._watch, self._invoke, attempt)
             if attempt.given_up:
                 return outcome
-        return _leave(attempt, entered, outcome) if entered else outcome
+        return leave(attempt, entered, outcome) if entered else outcome
 
     async def aperform(self, attempt: Attempt) -> Outcome:
         """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
@@ -64,11 +72,11 @@ class Guarded:
                 outcome = await acall(self._watch, self._invoke, attempt)
             except BaseException:
                 if not attempt.given_up:
-                    _leave(attempt, entered, RELEASED)
+                    leave(attempt, entered, RELEASED)
                 raise
             if attempt.given_up:
                 return outcome
-        return await self._away(_leave, attempt, entered, outcome) if entered else outcome
+        return await self._away(leave, attempt, entered, outcome) if entered else outcome
 
     async def _away(self, step: Callable[..., T], *given: object) -> T:
         """Do a step of the layers, on another thread if it may wait for a server."""
@@ -93,10 +101,11 @@ class Guarded:
 def give_up(attempt: Attempt) -> Outcome:
     """What an attempt comes to whose handler will not end, by the layers around it: asked from another thread
     than the one that is stuck, which leaves the layers alone from then on."""
-    return _leave(attempt, attempt.entered, failure(attempt, timed_out(attempt)))
+    return leave(attempt, attempt.entered, failure(attempt, timed_out(attempt)))
 
 
-def _leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+def leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+    """Send an outcome through the layers that were entered; what they make of it."""
     for generator in reversed(entered):
         try:
             generator.send(outcome)

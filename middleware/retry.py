@@ -141,6 +141,19 @@ class Retry(msgspec.Struct, frozen=True):
         never = isinstance(error, self.never_on) or issubclass(PartialFailure, self.never_on)
         return asked and not never
 
+    def spare(
+        self, *, attempt: int, age_ms: int, failing_ms: int, chance: Callable[[], float]
+    ) -> int | Reason:
+        """Milliseconds to wait after an attempt that is charged nothing, or the reason to give up.
+
+        An uncharged attempt has the number of the one before it, so the wait grows with the time for which
+        it has been failing (`failing_ms`): it is as long again, up to `cap`.
+        """
+        if self.give_up_after_ms is not None and age_ms >= self.give_up_after_ms:
+            return Reason.MAX_AGE
+        again = round(min(self.cap_ms, failing_ms) * (1 - self.jitter * chance()))
+        return max(again, self._wait_ms(attempt, chance))
+
     def _wait_ms(self, attempt: int, chance: Callable[[], float]) -> int:
         try:
             wait = min(self.cap_ms, self.first_ms * self.factor ** (attempt - 1))
@@ -169,16 +182,32 @@ def decided(attempt: "Attempt", outcome: Outcome, policy: Retry | None = None) -
         return outcome
     delivery = attempt.delivery
     now = delivery.clock.now()
-    decision = policy.decide(
-        attempt=delivery.attempt,
-        age_ms=now - delivery.due_at,
-        error=attempt.exception,
-        chance=random.random,  # spreads load, guards nothing
-        asked_ms=_asked_ms(attempt.exception, now),
+    decision = (
+        _spared(attempt, policy, now)
+        if not attempt.started
+        else policy.decide(
+            attempt=delivery.attempt,
+            age_ms=now - delivery.due_at,
+            error=attempt.exception,
+            chance=random.random,  # spreads load, guards nothing
+            asked_ms=_asked_ms(attempt.exception, now),
+        )
     )
     if isinstance(decision, Reason):
         return Outcome(OutcomeKind.DEAD, decision, outcome.detail, outcome.error)
     return Outcome(OutcomeKind.RETRIED, None, outcome.detail, outcome.error, decision)
+
+
+def _spared(attempt: "Attempt", policy: Retry, now: int) -> int | Reason:
+    """What becomes of an attempt that failed for no fault of its event's."""
+    delivery = attempt.delivery
+    first = delivery.history.first_error
+    return policy.spare(
+        attempt=delivery.attempt,
+        age_ms=now - delivery.due_at,
+        failing_ms=0 if first is None else now - first.at,
+        chance=random.random,
+    )
 
 
 def _asked_ms(error: BaseException, now: int) -> int | None:

@@ -58,3 +58,10 @@ class TimeIsUp(TimeLimitExceeded):
 
 class HandlerTimeout(TimeoutError):
     """What an attempt fails with whose handler ran into its timeout, as `on=` and `never_on=` see it."""
+
+
+class StuckTogether(HandlerTimeout):
+    """What the events of a batch fail with, uncharged, whose handler went on after it was interrupted.
+
+    It is not known which of them it was for, so each is run alone the next time.
+    """

@@ -12,6 +12,7 @@ from dramatiq.broker import MessageProxy
 from ..messages.catalog import Catalog
 from ..messages.errors import ConfigurationError
 from .attempt import Policy
+from .batched import Batched
 from .deadline import Watch
 from .decode import Decode
 from .dedup.layer import Deduplicate, wants_store
@@ -139,7 +140,8 @@ class Stack(dramatiq.Middleware):
 
     def _guarded(self, handler: Handler) -> Guarded:
         self._has_guarded = True
-        return Guarded(handler, self.layers_for(handler.policy), self.watch)
+        kind = Batched if handler.is_batch else Guarded
+        return kind(handler, self.layers_for(handler.policy), self.watch)
 
 
 def _makes_generators(layer: object) -> bool:

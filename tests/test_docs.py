@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard import Callboard, Context, MemoryMailbox, Retry
+from callboard import BatchContext, Callboard, Context, MemoryMailbox, Retry
 from callboard.actors.mailbox import keys
 from callboard.actors.settings import DEFAULTS, load_settings
 from callboard.cli.exits import MEANINGS
@@ -243,7 +243,8 @@ def test_the_architecture_tells_every_key_of_the_server() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_attribute_of_an_app_or_a_context_that_is_named_exists(name: str) -> None:
-    known = {"app": dir(Callboard("docs", mailbox=MemoryMailbox())), "ctx": dir(Context)}
+    app = Callboard("docs", mailbox=MemoryMailbox())
+    known = {"app": dir(app), "ctx": [*dir(Context), *dir(BatchContext)]}
     code = "\n".join([*code_of(name), program_in(name)])
     named = set(re.findall(r"(?<![\w/.:])(app|ctx)\.(\w+)", code)) - {("app", "py")}
     assert [(owner, attribute) for owner, attribute in named if attribute not in known[owner]] == []

@@ -24,6 +24,8 @@ FRONT = ("__init__.py", "public.py", "__main__.py", "py.typed", "cli", "demo", "
 """What of src/callboard belongs to the package, besides the links to the floors."""
 
 PUBLIC = [
+    "Batch",
+    "BatchContext",
     "Callboard",
     "CallboardBroker",
     "CallboardError",

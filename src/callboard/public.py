@@ -1,6 +1,7 @@
 """The public names of Callboard, as its root hands them out."""
 
 from .actors.app import Callboard
+from .actors.batch import Batch, BatchContext
 from .actors.broker import CallboardBroker
 from .actors.context import Context
 from .actors.items import Item
@@ -28,6 +29,8 @@ from .middleware.signals import (
 from .middleware.stack import Stack
 
 __all__ = [
+    "Batch",
+    "BatchContext",
     "Callboard",
     "CallboardBroker",
     "CallboardError",

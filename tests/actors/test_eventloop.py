@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from callboard.actors.eventloop import EventLoop
+from callboard.actors.gathering import Gathered
 from callboard.actors.mailbox.memory import SystemClock
 from callboard.messages.delivery import Delivery
 from tests.actors.crowd import Crowd
@@ -22,7 +23,8 @@ class Stage:
         self.loop = EventLoop(self._run, in_flight=in_flight, freed=self._free)
         self.loop.start()
 
-    async def _run(self, delivery: Delivery) -> None:
+    async def _run(self, delivery: Delivery | Gathered) -> None:
+        assert isinstance(delivery, Delivery)
         self.started.append(delivery.key)
         if self._perform:
             self._perform(delivery)

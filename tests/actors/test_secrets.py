@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import pytest
 import structlog
 
-from callboard import Callboard, Context, DiscardEvent, Event, RejectEvent, RetryLater, Sensitive
+from callboard import (
+    Batch,
+    BatchContext,
+    Callboard,
+    Context,
+    DiscardEvent,
+    Event,
+    RejectEvent,
+    Retry,
+    RetryLater,
+    Sensitive,
+)
 from tests.actors.rehearsal import AT_ONCE, Witness, body_of, post, work_off
 
 SECRET = "s3cr3t-horse-battery"  # noqa: S105 - planted, to be looked for
@@ -137,3 +148,23 @@ def test_a_sensitive_value_that_an_exception_tells_is_in_no_record(app: Callboar
     told += [str([item.error for item in app.mailbox.ledger.of_ended(each.id)]) for each in records]
     assert [text for text in told if any(part in text for part in (SECRET, SECRET[::-1], SECRET[:8]))] == []
     assert sum("***" in text for text in told) >= len(records)
+
+
+def test_what_is_said_of_one_event_of_a_batch_shows_no_sensitive_value_of_another(app: Callboard) -> None:
+    others = "t1ck3t-sheep-capacitor"
+
+    @app.actor(batch=Batch(size=4, wait="1s"), retry=Retry.never())
+    def store(events: list[Card], ctx: BatchContext) -> None:
+        told = ValueError(f"cannot store {[event.number for event in events]}")
+        if len(events) > 2:
+            ctx.fail(events[0], told)
+            ctx.reject(events[1], str(told))
+        raise told
+
+    app.publish_many([Card(number) for number in (SECRET, others, SECRET, others)])
+    work_off(app)
+    records = app.mailbox.ended("default")
+    assert len(records) == 4
+    told = [f"{each.detail} {each.history.first_error} {each.history.last_error}" for each in records]
+    assert [text for text in told if SECRET in text or others in text] == []
+    assert all("***" in text for text in told)

@@ -93,7 +93,7 @@ def test_a_handler_without_parameters_takes_no_event() -> None:
         (Context, "Context is not an Event"),
         (OrderPlaced | None, "NoneType is not an Event"),
         (OrderPlaced | int, "int is not an Event"),
-        (list[OrderPlaced], "do not exist yet"),
+        (list[int], "int is not an Event"),
         (Any, "is not an Event"),
         (dict[str, int], "is not an Event"),
     ],

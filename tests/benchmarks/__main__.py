@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .cases import backlog, idle, items, micro, mix, policies, process, publish, schedule, waiting
+from .cases import backlog, batch, idle, items, micro, mix, policies, process, publish, schedule, waiting
 from .figures import Row
 from .ground import open_ground
 from .machine import look
@@ -22,6 +22,7 @@ CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "process": process.run,
     "mix": mix.run,
     "policies": policies.run,
+    "batch": batch.run,
     "publish": publish.run,
     "idle": idle.run,
     "backlog": backlog.run,

@@ -16,6 +16,8 @@ from callboard.actors.mailbox.mailbox import Settlement
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.messages.delivery import OutcomeKind
 
+from .orders import OrderPlaced
+from .rows import write_rows
 from .tally import Tally
 
 FIRST = 1029384756
@@ -26,16 +28,6 @@ ORDER = (f"A-{FIRST}", "ann@example.org", 25.5)
 
 BATCH = 10_000
 """Events handed to one `publish_many`, for its receipts are kept until it returns."""
-
-
-class OrderPlaced(Event, name="order.placed", key="order_id"):
-    """An ordinary event; its handler does nothing."""
-
-    order_id: str
-    email: str
-    total: float
-    due: float
-    """When its handler should start, by the monotonic clock."""
 
 
 class NapWanted(Event, name="nap.wanted"):
@@ -77,7 +69,7 @@ class Spec(msgspec.Struct, frozen=True):
     url: str
     workspace: str = "bench"
     actors: tuple[str, ...] = ("order",)
-    """Of `order`, `nap` and `call`."""
+    """Of `order`, `nap`, `call`, and of `row` and `rows`, which write orders into SQLite."""
     spare_queues: int = 0
     """Queues beside the one that is used."""
     in_flight: int = 100
@@ -123,6 +115,9 @@ def callboard_app(spec: Spec, tally: Tally | None = None) -> Callboard:
         @app.actor(**_said("take_order", spec.policies))
         def take_order(event: OrderPlaced) -> None:
             tally.handled(event.due)
+
+    if "row" in spec.actors or "rows" in spec.actors:
+        write_rows(app, tally, batches="rows" in spec.actors)
 
     if "nap" in spec.actors:
 

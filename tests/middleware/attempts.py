@@ -49,6 +49,7 @@ def run(layer: Any, made: Attempt, outcome: Outcome) -> tuple[bool, Outcome]:
         next(generator)
     except StopIteration as answer:
         return False, answer.value
+    made.started = True
     try:
         generator.send(outcome)
     except StopIteration as answer:

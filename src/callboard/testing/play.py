@@ -1,12 +1,14 @@
 """Takes deliveries out of the stage's mailbox, in order of time, and settles each as a worker would."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
+from math import inf
 
 import msgspec
 
 from ..actors.app import Callboard
+from ..actors.gathering import Gathered, Gathering
 from ..actors.mailbox.memory import VirtualClock
 from ..actors.performing import settlement_of, settlement_of_unknown
 from ..messages.delivery import RELEASED, SUCCEEDED, Delivery, Outcome, OutcomeKind
@@ -27,13 +29,17 @@ class EndlessRun(CallboardError):
 
 
 class Turn:
-    """A handler about to be run; whoever runs it says what it came to."""
+    """A handler about to be run, for one delivery or a batch; whoever runs it tells what each came to."""
 
-    def __init__(self, guarded: Guarded, attempt: Attempt) -> None:
+    def __init__(self, guarded: Guarded, deliveries: Sequence[Delivery]) -> None:
+        policy = _steady(guarded.policy)
         self.guarded = guarded
-        self.attempt = attempt
-        self.outcome = RELEASED
-        """Stays so if running it was cancelled."""
+        self.attempts = [Attempt(delivery, policy) for delivery in deliveries]
+        self.outcomes: dict[Attempt, Outcome] = {}
+
+    def tell(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Say what an attempt came to; what nothing is said of was cancelled, and is released."""
+        self.outcomes[attempt] = outcome
 
 
 Turns = Generator[Turn, None, None]
@@ -73,6 +79,8 @@ class Play:
         self._is_playing = False
         self._last_queue = ""
         self._next_at: int | None = None
+        self._gathering = Gathering()
+        self._full: deque[Gathered] = deque()
 
     def until(self, end: int) -> Turns:
         """Hand out what is ready, and what falls due up to `end` (epoch milliseconds), which it is then."""
@@ -82,8 +90,8 @@ class Play:
         try:
             self._app.broker.boot()
             first = len(self._attempts)
-            while (delivery := self._next(end)) is not None:
-                yield from self._attempt(delivery)
+            while (found := self._next(end)) is not None:
+                yield from self._attempt(found) if isinstance(found, Delivery) else self._batch(found)
                 if len(self._attempts) - first >= self._most:
                     raise _endless(self._attempts[first:])
             self._move(end)
@@ -92,18 +100,37 @@ class Play:
 
     # Which is next.
 
-    def _next(self, end: int) -> Delivery | None:
-        """The next delivery, with the clock moved to where it is due; None if there is none by `end`."""
-        while (delivery := self._fetch()) is None:
-            if self._next_at is None or self._next_at > end:
+    def _next(self, end: int) -> Delivery | Gathered | None:
+        """The next delivery or batch, with the clock moved to where it is due; None for none by `end`."""
+        while (found := self._ready()) is None:
+            next_at = self._next_moment()
+            if next_at > end:
                 return None
-            self._move(self._next_at)
-        return delivery
+            self._move(int(next_at))
+        return found
+
+    def _ready(self) -> Delivery | Gathered | None:
+        """What may run now; what is for a batch that is not full goes there."""
+        while (delivery := self._fetch()) is not None:
+            gatherer = self._app.broker.gatherers.get(delivery.actor)
+            if gatherer is None or self.crashes[delivery.actor] > 0:
+                return delivery
+            self._full += self._gathering.add(delivery, gatherer, self._clock.now())
+            if self._full:
+                break
+        self._full += self._gathering.take_due(self._clock.now())
+        return self._full.popleft() if self._full else None
+
+    def _next_moment(self) -> float:
+        """When something falls due, epoch milliseconds; endless if nothing will."""
+        now = self._clock.now()
+        return min(inf if self._next_at is None else self._next_at, now + self._gathering.due_in(now))
 
     def _move(self, to: int) -> None:
-        """Let time pass, and confirm the routes, which a worker does every hour."""
+        """Let time pass, renew what is gathered and confirm the routes, as a worker does."""
         self._moving()
         self._clock.advance(max(0, to - self._clock.now()))
+        self._mailbox.renew(self._gathering.deliveries, self._app.broker.lease_ms)
         self._app.broker.confirm_routes()
 
     def _fetch(self) -> Delivery | None:
@@ -139,19 +166,26 @@ class Play:
             self._mailbox.settle([settlement])
             self._note(delivery, settlement.outcome)
         else:
-            yield from self._turn(Turn(guarded, Attempt(delivery, _steady(guarded.policy))))
+            yield from self._turn(Turn(guarded, [delivery]))
+
+    def _batch(self, batch: Gathered) -> Turns:
+        yield from self._turn(Turn(batch.guarded, batch.deliveries))
 
     def _turn(self, turn: Turn) -> Turns:
-        attempt = turn.attempt
+        told = dict.fromkeys(turn.attempts, RELEASED)
         try:
             yield turn
         finally:
-            settlement = settlement_of(attempt, turn.guarded, turn.outcome)
-            if attempt.items is not None:
-                attempt.items.finish(lambda: None)
-            self._mailbox.settle([settlement])
-            self._note(attempt.delivery, turn.outcome, attempt)
-        self._raise_unexpected(attempt)
+            told |= turn.outcomes
+            settlements = [settlement_of(attempt, outcome) for attempt, outcome in told.items()]
+            for attempt in turn.attempts:
+                if attempt.items is not None:
+                    attempt.items.finish(lambda: None)
+            self._mailbox.settle(settlements)
+            for attempt, outcome in told.items():
+                self._note(attempt.delivery, outcome, attempt)
+        for attempt in turn.attempts:
+            self._raise_unexpected(attempt)
 
     def _note(self, delivery: Delivery, outcome: Outcome | None, attempt: Attempt | None = None) -> None:
         event: Event | None = getattr(attempt, "event", None)

@@ -11,9 +11,11 @@ from ..actors.actor import EventActor
 from ..actors.app import Callboard
 from ..actors.mailbox.memory import VirtualClock
 from ..actors.performing import aperform, perform
-from ..messages.delivery import Outcome
+from ..actors.performing_batch import aperform_batch, perform_batch
 from ..messages.errors import CallboardError
 from ..messages.timing import duration_ms
+from ..middleware.batch_run import Report
+from ..middleware.batched import Batched
 from .play import Play, Turn
 from .records import PastAttempt, moment
 from .seen import Seen, name_of
@@ -149,7 +151,7 @@ class Stage(Seen):
         first = len(self._attempts)
         with closing(self._play.until(end)) as turns:
             for turn in turns:
-                turn.outcome = self._perform(turn)
+                self._perform(turn)
         return self._attempts[first:]
 
     async def _arun(self, end: int) -> list[PastAttempt]:
@@ -157,23 +159,37 @@ class Stage(Seen):
         first = len(self._attempts)
         with closing(self._play.until(end)) as turns:
             for turn in turns:
-                turn.outcome = await self._aperform(turn)
+                await self._aperform(turn)
         return self._attempts[first:]
 
-    def _perform(self, turn: Turn) -> Outcome:
+    def _perform(self, turn: Turn) -> None:
         if not turn.guarded.is_async:
-            return perform(self.app.broker.hooks, turn.guarded, turn.attempt)
+            self._perform_here(turn)
+            return
         if _is_loop_running():
             raise CallboardError(
                 f"{turn.guarded.policy.actor} is async def, and so is the test: `await stage.arun()`, "
                 "aadvance() or aadvance_to()"
             )
-        return self._runner.run(self._aperform(turn), context=copy_context())
+        self._runner.run(self._aperform(turn), context=copy_context())
 
-    async def _aperform(self, turn: Turn) -> Outcome:
-        if turn.guarded.is_async:
-            return await aperform(self.app.broker.hooks, turn.guarded, turn.attempt)
-        return perform(self.app.broker.hooks, turn.guarded, turn.attempt)
+    def _perform_here(self, turn: Turn) -> None:
+        hooks, guarded = self.app.broker.hooks, turn.guarded
+        if isinstance(guarded, Batched):
+            perform_batch(hooks, guarded, turn.attempts, Report(turn.tell))
+            return
+        (attempt,) = turn.attempts
+        turn.tell(attempt, perform(hooks, guarded, attempt))
+
+    async def _aperform(self, turn: Turn) -> None:
+        hooks, guarded = self.app.broker.hooks, turn.guarded
+        if not guarded.is_async:
+            self._perform_here(turn)
+        elif isinstance(guarded, Batched):
+            await aperform_batch(hooks, guarded, turn.attempts, Report(turn.tell))
+        else:
+            (attempt,) = turn.attempts
+            turn.tell(attempt, await aperform(hooks, guarded, attempt))
 
     def _after(self, by: str | float | timedelta) -> int:
         return self._clock.now() + duration_ms(by, name="the time to pass")

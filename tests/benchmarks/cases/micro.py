@@ -27,8 +27,9 @@ from callboard.middleware.retry import DEFAULT_RETRY
 from callboard.middleware.stack import Stack, default_order
 
 from ..figures import Row
+from ..orders import OrderPlaced
 from ..plan import Plan, interleave
-from ..sides import OrderPlaced, order
+from ..sides import order
 
 GROUP = 256
 """Deliveries in one call, as a busy worker fetches and settles them."""

@@ -49,6 +49,8 @@ class QueueInfo(msgspec.Struct, frozen=True):
     """In lanes, until another delivery has ended or a slot of the actor is free."""
     accepted: int = 0
     succeeded: int = 0
+    duplicate: int = 0
+    """Deliveries that ended with the outcome `duplicate`: another had done the work before."""
     dead: int = 0
     """Those that were replayed too: they end once more."""
     discarded: int = 0
@@ -71,6 +73,11 @@ class QueueInfo(msgspec.Struct, frozen=True):
     def live(self) -> int:
         """Deliveries that have not ended, wherever they stand."""
         return self.ready + self.leased + self.scheduled + self.suspects + self.waiting
+
+    @property
+    def ended(self) -> int:
+        """Deliveries that have ended, whatever they came to; with those that live, all that were accepted."""
+        return self.succeeded + self.duplicate + self.dead + self.discarded
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):

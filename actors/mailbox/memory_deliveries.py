@@ -243,7 +243,7 @@ class Deliveries:
 
     def _complete(self, live: Live, settlement: Settlement, now: int) -> None:
         self._forget(live)
-        self.queue(live.queue).tallies["succeeded"] += 1
+        self.queue(live.queue).tallies[settlement.outcome.kind.value] += 1
         self._completions.put(live.id, live.fingerprint, settlement.window_ms, now)
         if settlement.facts and settlement.outcome.kind is OutcomeKind.SUCCEEDED:
             self._keep(live, settlement, now)

@@ -174,8 +174,7 @@ def _judge_counts(board: _Board, accepted: Sequence[Address]) -> Iterable[str]:
         for name, count in expected.items():
             if getattr(queue, name) != count:
                 yield f"{queue.queue} counts {getattr(queue, name)} {name}, but {count} were seen"
-        there = queue.live
-        if queue.accepted != there + queue.succeeded + queue.dead + queue.discarded:
+        if queue.accepted != queue.live + queue.ended:
             yield f"{queue.queue} does not add up: {queue}"
 
 

@@ -179,11 +179,9 @@ class _Stage:
         except MailboxError:
             return  # a connection that was opened before the server was killed
         for queue in queues:
-            there = queue.live
-            ended = queue.succeeded + queue.dead + queue.discarded
-            if there + ended != queue.accepted:
+            if queue.live + queue.ended != queue.accepted:
                 self.uneven.append(
-                    f"{queue.queue}: {queue.accepted} accepted, but {there} there + {ended} ended"
+                    f"{queue.queue}: {queue.accepted} accepted, but {queue.live} there + {queue.ended} ended"
                 )
 
     def _place(self, name: str) -> Place:

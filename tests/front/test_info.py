@@ -24,6 +24,7 @@ def test_info_has_the_shape_that_its_help_promises(callboard: Run, shop: Path) -
     assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted"} == set(told)
     figures = {"ready", "leased", "scheduled", "suspects", "accepted", "succeeded", "dead", "discarded"}
     figures |= {
+        "duplicate",
         "duplicates",
         "retried",
         "released",

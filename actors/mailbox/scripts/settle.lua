@@ -77,7 +77,7 @@ end
 
 local settle = {}
 
-function settle.succeeded(s)
+local function complete(s)
   remember(s.id, mark_of(s.fingerprint, s.token, s.window), s.window)
   local has_items = cjson.decode(s.history).items
   if s.facts ~= '' and s.kind == 'succeeded' then
@@ -90,10 +90,10 @@ function settle.succeeded(s)
     drop_items({s.id})
   end
   forget(s.queue, {s.id}, true)
-  count(s.queue, 'succeeded', 1)
+  count(s.queue, s.kind, 1)
 end
 
-settle.duplicate = settle.succeeded
+settle.succeeded, settle.duplicate = complete, complete
 
 -- It keeps its ordered lane meanwhile, but no slot.
 local function wait_until_due(s)

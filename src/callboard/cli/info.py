@@ -18,6 +18,7 @@ COLUMNS = (
     "scheduled",
     "suspects",
     "succeeded",
+    "duplicate",
     "retried",
     "dead",
     "discarded",
@@ -52,8 +53,8 @@ def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
 
     `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of
     objects: `queue`, `ready`, `waiting`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`,
-    `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `replayed`, `fenced`, `paused`
-    (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten: `lane`, `ordered`, `limit`,
+    `duplicate`, `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `replayed`, `fenced`,
+    `paused` (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten: `lane`, `ordered`, `limit`,
     `waiting`, `held`, and of those `holders`, at most ten of `id` and `owner`), `workers` (`owner`,
     `seen_at`) and `unrouted` (events nobody subscribed to, by contract).
     """

@@ -40,7 +40,7 @@ from tests.actors.mailbox.conformance import (
     ("outcome", "expected"),
     [
         (SUCCEEDED, QueueInfo("orders", succeeded=1)),
-        (DUPLICATE, QueueInfo("orders", succeeded=1)),
+        (DUPLICATE, QueueInfo("orders", duplicate=1)),
         (DEAD, QueueInfo("orders", dead=1)),
         (DISCARDED, QueueInfo("orders", discarded=1)),
         (retried(), QueueInfo("orders", ready=1, retried=1)),
@@ -55,7 +55,8 @@ def test_an_outcome_moves_a_delivery_to_its_place(
         stage.lose()
     assert stage.settle(settlement(stage.take(alone=alone), outcome)) == [True]
     queue = stage.queue()
-    for field in ("ready", "leased", "scheduled", "suspects", "succeeded", "dead", "discarded", "retried"):
+    here = ("ready", "leased", "scheduled", "suspects")
+    for field in (*here, "succeeded", "duplicate", "dead", "discarded", "retried"):
         assert getattr(queue, field) == getattr(expected, field), field
 
 

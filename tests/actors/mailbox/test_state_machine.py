@@ -4,6 +4,7 @@ Time cannot pass alike in both: delays are none or never over, leases are long o
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -31,7 +32,7 @@ from callboard.actors.mailbox.mailbox import (
 )
 from callboard.actors.mailbox.memory import MemoryMailbox
 from callboard.actors.mailbox.records import EndedRecord
-from callboard.messages.delivery import Delivery, Outcome, OutcomeKind
+from callboard.messages.delivery import Delivery, Outcome, OutcomeKind, Reason
 from tests.actors.mailbox.conformance import (
     DEAD,
     DISCARDED,
@@ -97,6 +98,8 @@ class Mailboxes(RuleBasedStateMachine):
         self.held: list[Pair] = []
         self.settled: list[tuple[Settlement, Settlement]] = []
         self.completed: set[str] = set()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """How many deliveries of a queue were seen to end so; what is purged leaves no record."""
         self.lanes = LaneWatch()
 
     @initialize(some=st.lists(postings, min_size=3, max_size=6))
@@ -158,7 +161,9 @@ class Mailboxes(RuleBasedStateMachine):
     @rule(queue=queues, one_in_four=st.integers(0, 3))
     def purge(self, queue: str, one_in_four: int) -> None:
         if one_in_four == 0:
-            assert self.subject.mailbox.purge(queue) == self.model.mailbox.purge(queue)
+            purged = self.model.mailbox.purge(queue)
+            assert self.subject.mailbox.purge(queue) == purged
+            self.ended[queue, "discarded"] += purged
             self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
 
     @rule(queue=queues, one_in_three=st.integers(0, 2))
@@ -203,10 +208,19 @@ class Mailboxes(RuleBasedStateMachine):
     def teardown(self) -> None:
         self._finish_all()
         for queue in set(QUEUE_OF.values()):
-            mine, theirs = (_endings(each.mailbox.ended(queue, 1000)) for each in (self.model, self.subject))
-            assert mine == theirs
+            mine, theirs = (each.mailbox.ended(queue, 1000) for each in (self.model, self.subject))
+            assert _endings(mine) == _endings(theirs)
+            self._counters_are_the_sum_of_what_ended(queue, theirs)
         self.model.close()
         self.subject.close()
+
+    def _counters_are_the_sum_of_what_ended(self, queue: str, records: list[EndedRecord]) -> None:
+        """Invariant I6: whatever ended has one reason of the closed list, and is counted once."""
+        assert all(each.reason in set(Reason) for each in records)
+        self.ended += Counter((queue, each.kind.value) for each in records)
+        state = queue_of(self.subject.mailbox.info(), queue)
+        for kind in FINAL:
+            assert getattr(state, kind.value) == self.ended[queue, kind.value], (kind, state)
 
     def _note_ends(self) -> None:
         assert isinstance(self.model.mailbox, MemoryMailbox)
@@ -299,6 +313,7 @@ class Mailboxes(RuleBasedStateMachine):
             # Invariant I3; no window ends while a test runs.
             assert done.delivery.id not in self.completed
             self.completed.add(done.delivery.id)
+            self.ended[done.delivery.queue, done.outcome.kind.value] += 1
 
 
 def _but_for_times(queue: QueueInfo) -> QueueInfo:

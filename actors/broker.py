@@ -42,7 +42,7 @@ class CallboardBroker(dramatiq.Broker):
         grace: how long a stopping worker waits for handlers on the event loop, and for the last
             settlements ("30s").
         boot: called when a worker starts, before it fetches; what it raises stops the start.
-        confirm_routes: called once an hour in every worker.
+        confirm_routes: called every 20 seconds in every worker.
         stopped: called when a worker has stopped.
         reroute: finds the routes of postings anew, for what handlers publish.
 

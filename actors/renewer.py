@@ -13,7 +13,8 @@ from .mailbox.mailbox import Mailbox
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.renewer")
 
 HEARTBEAT_SECONDS = 10.0
-CONFIRM_SECONDS = 3600.0
+CONFIRM_SECONDS = 20.0
+"""So often that what an actor says is upheld while a worker lives that says it."""
 
 
 class Renewer:

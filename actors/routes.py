@@ -17,12 +17,18 @@ class RouteTable:
     def __init__(self, book: RouteBook, declared: dict[str, Subscription]) -> None:
         self.version = book.version
         """The version of the mailbox's routes; -1 before they were loaded."""
-        known = {known.actor: known for known in book.subscriptions} | declared
+        registered = {known.actor: known for known in book.subscriptions}
+        upheld = {actor: known for actor, known in registered.items() if actor in book.upheld}
+        known = registered | declared | upheld
         self._in_order = sorted(known.values(), key=lambda each: (each.order, each.actor))
         self._by_contract: dict[str, tuple[Subscription, ...]] = {}
 
     def of(self, contract: str) -> tuple[Subscription, ...]:
-        """Who subscribes to a contract; what this app declares of an actor goes before what is registered."""
+        """Who subscribes to a contract.
+
+        What this app declares of an actor goes before what is registered, unless workers uphold that: theirs
+        may be newer, and they do the work.
+        """
         found = self._by_contract.get(contract)
         if found is None:
             found = tuple(each for each in self._in_order if contract in each.contracts)

@@ -5,6 +5,9 @@ import msgspec
 MOST_LISTED = 10
 """Lanes of a queue, and holders of a lane, that `info` lists."""
 
+WORKER_LASTS_MS = 60_000
+"""A worker that was not heard of for this long is no longer listed."""
+
 
 class Holder(msgspec.Struct, frozen=True):
     """A delivery that others wait for."""

@@ -13,6 +13,7 @@ OF_WORKSPACE = {
     "QUEUES": "queues",  # set: names of all queues ever published to, or limited
     "ROUTES": "routes",  # hash: actor -> JSON of its subscription
     "CONFIRMED": "routes:confirmed",  # sorted set: actor -> when a worker last confirmed its subscription
+    "SAID": "routes:said",  # hash: actor -> JSON: digests of its latest subscriptions, the first said first
     "VERSION": "routes:version",  # counter: grows when routes change
     "FORMER": "former-windows",  # hash: actor -> JSON: dedup window it had before -> until when it matters
     "WORKERS": "workers",  # sorted set: owner -> when it was last heard of

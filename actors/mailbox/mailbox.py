@@ -35,6 +35,13 @@ MOST_RECORDED = 1_000_000
 """Records of one kind that a queue keeps, if the settings do not say: beyond it the oldest is forgotten."""
 
 
+UPHELD_MS = 60_000
+"""How long what an actor says goes before what it said earlier, after a worker confirmed it."""
+
+MOST_SAID = 8
+"""The latest subscriptions of an actor whose order is remembered, to tell an earlier one from a new one."""
+
+
 class Subscription(msgspec.Struct, frozen=True):
     """What one actor subscribes to, as workers register it."""
 
@@ -60,6 +67,8 @@ class RouteBook(msgspec.Struct, frozen=True):
     version: int
     subscriptions: tuple[Subscription, ...] = ()
     """In the order of `order`, then of the actors' names."""
+    upheld: frozenset[str] = frozenset()
+    """Actors whose subscription a worker confirmed within the last minute."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -251,6 +260,9 @@ class Mailbox(Protocol):
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         """Make known what the actors of a worker subscribe to, replacing what they did before.
+
+        What an actor says for the first time is newer than all it said before. What it said earlier does not
+        replace what is newer, as long as workers uphold that: they confirm it within `UPHELD_MS`.
 
         A limit counts what is fetched from then on: a lower one takes nothing back, a higher one or none
         lets in what waits.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ...messages.delivery import Clock, Delivery, OutcomeKind
 from ...messages.errors import MailboxUnavailable, StaleRoutes
-from .infos import MailboxInfo, WorkerInfo
+from .infos import WORKER_LASTS_MS, MailboxInfo, WorkerInfo
 from .mailbox import (
     EACH_ALONE,
     MOST_RECORDED,
@@ -30,9 +30,6 @@ from .records import EndedRecord
 
 __all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
 
-WORKER_LISTED_MS = 60_000
-"""How long after its last heartbeat a worker is listed."""
-
 
 class MemoryMailbox:
     """Keeps deliveries as long as this object lives; implements `Mailbox`.
@@ -48,7 +45,7 @@ class MemoryMailbox:
         self._closed = False
         self._deliveries = Deliveries(self._clock, most_recorded)
         self._workers: Remembered[str, WorkerInfo] = Remembered()
-        self._routes = Routes()
+        self._routes = Routes(lambda now: bool(self._workers.values(now)))
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
         self.ledger = MemoryLedger(self._deliveries, self._entered)
@@ -141,7 +138,7 @@ class MemoryMailbox:
             if leaving:
                 self._workers.forget(owner)
             else:
-                self._workers.put(owner, WorkerInfo(owner, now), now=now, until=now + WORKER_LISTED_MS)
+                self._workers.put(owner, WorkerInfo(owner, now), now=now, until=now + WORKER_LASTS_MS)
 
     def info(self) -> MailboxInfo:
         """The state of all queues, at one moment."""

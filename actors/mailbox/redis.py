@@ -15,11 +15,12 @@ from redis.retry import Retry
 from ...messages.delivery import Delivery
 from ...messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
 from .connections import Argument, Connections
-from .infos import MOST_LISTED, MailboxInfo, WorkerInfo
+from .infos import MOST_LISTED, WORKER_LASTS_MS, MailboxInfo, WorkerInfo
 from .keys import queue_key, root_of
 from .mailbox import (
     EACH_ALONE,
     MOST_RECORDED,
+    UPHELD_MS,
     Fetched,
     Posting,
     RouteBook,
@@ -47,9 +48,6 @@ from .wire import (
 
 ROUTE_LASTS_MS = 7 * 24 * 3_600_000
 """A subscription that no worker has confirmed for this long is dropped."""
-
-WORKER_LASTS_MS = 60_000
-"""A worker that was not heard of for this long is no longer listed."""
 
 MOST_AT_ONCE = 2000
 """Deliveries in one call of a script, so that nobody else waits long for the server."""
@@ -183,9 +181,11 @@ class RedisMailbox:
 
     def routes(self) -> RouteBook:
         """See `Mailbox.routes`."""
-        version, *subscriptions = self._insist("routes", lambda _again: [ROUTE_LASTS_MS])
+        arguments: list[Argument] = [ROUTE_LASTS_MS, UPHELD_MS, WORKER_LASTS_MS]
+        version, upheld, *subscriptions = self._insist("routes", lambda _again: arguments)
         decoded = [msgspec.json.decode(subscription, type=Subscription) for subscription in subscriptions]
-        return RouteBook(int(version), tuple(sorted(decoded, key=lambda known: (known.order, known.actor))))
+        in_order = sorted(decoded, key=lambda known: (known.order, known.actor))
+        return RouteBook(int(version), tuple(in_order), frozenset(actor.decode() for actor in upheld))
 
     def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
         """See `Mailbox.heartbeat`."""

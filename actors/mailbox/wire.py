@@ -7,13 +7,15 @@ import msgspec
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
 from .connections import Argument
-from .infos import Holder, LaneInfo, Pause, QueueInfo
+from .infos import WORKER_LASTS_MS, Holder, LaneInfo, Pause, QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
     HUNT_MS,
     MAX_CRASHES,
     MIN_WINDOW_MS,
+    MOST_SAID,
     PAUSED_LOOK_MS,
+    UPHELD_MS,
     Fetched,
     Posting,
     Settlement,
@@ -221,7 +223,7 @@ def _read_lane(answer: list[Any]) -> LaneInfo:
 
 def register_arguments(subscriptions: Sequence[Subscription]) -> list[Argument]:
     """The arguments of the register script."""
-    out: list[Argument] = [MIN_WINDOW_MS, len(subscriptions)]
+    out: list[Argument] = [MIN_WINDOW_MS, UPHELD_MS, MOST_SAID, WORKER_LASTS_MS, len(subscriptions)]
     for each in subscriptions:
         limit = "" if each.concurrency is None else each.concurrency
         out += (each.actor, each.queue, limit, msgspec.json.encode(each, order="sorted"))

@@ -1,13 +1,18 @@
 """While actors are deployed, some workers do not know them yet: what is for them waits for one that does."""
 
+import threading
+import time
+from collections import Counter
+from typing import Any
+
 import pytest
 
-from callboard import MemoryMailbox
+from callboard import Callboard, MemoryMailbox
 from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.actors.performing import settlement_of_unknown
 from callboard.messages.delivery import Delivery, ErrorRecord, History, OutcomeKind, Reason
 from callboard.middleware.unknown import UNKNOWN_FOR_MS
-from tests.actors.rehearsal import OrderPlaced, new_app, queue_of, until, working
+from tests.actors.rehearsal import OrderPlaced, new_app, orders, queue_of, until, working
 
 
 class Standing:
@@ -96,3 +101,29 @@ def test_at_last_it_is_dead_with_its_bytes() -> None:
     with working(old):
         until(lambda: queue_of(old).dead == 1, "it to be dead")
     assert mailbox.ended("default")[0].reason is Reason.UNKNOWN_ACTOR
+
+
+def test_the_limit_of_the_newest_version_holds_while_both_are_at_work(mailbox: Mailbox) -> None:
+    together, most = Counter[str](), Counter[str]()
+    lock = threading.Lock()
+    old, new = new_app(mailbox), new_app(mailbox)
+
+    def declare(app: Callboard, **said: Any) -> None:
+        @app.actor(**said)
+        def handler(event: OrderPlaced) -> None:
+            with lock:
+                together["now"] += 1
+                most["seen"] = max(most["seen"], together["now"])
+            time.sleep(0.002)
+            with lock:
+                together["now"] -= 1
+
+    declare(old)
+    declare(new, concurrency=2)
+    with working(old), working(new):
+        until(lambda: len(mailbox.info().workers) == 2, "both to be heard of")
+        old.broker.confirm_routes()
+        for order in orders(60):
+            old.publish(order)
+        until(lambda: queue_of(old).succeeded == 60, "all to be done")
+    assert most["seen"] == 2

@@ -47,6 +47,15 @@ def test_what_the_app_declares_of_an_actor_goes_before_what_is_registered() -> N
     assert [(each.actor, each.queue) for each in routes.of("order.placed")] == [("clerk", "new-queue")]
 
 
+def test_what_workers_uphold_goes_before_what_the_app_declares() -> None:
+    routes, mailbox = Routes(), MemoryMailbox()
+    routes.declare(Subscription("clerk", "former-queue", PLACED))
+    mailbox.register([Subscription("clerk", "newer-queue", PLACED)])
+    mailbox.heartbeat("worker")
+    routes.load(mailbox)
+    assert [(each.actor, each.queue) for each in routes.of("order.placed")] == [("clerk", "newer-queue")]
+
+
 def test_loading_replaces_what_was_loaded_before() -> None:
     routes = Routes()
     first, second = MemoryMailbox(), MemoryMailbox()

@@ -193,8 +193,13 @@ class Mailboxes(RuleBasedStateMachine):
             before = mailbox.routes()
             mailbox.register([subscription])
             after = mailbox.routes()
-            changes.append((after.version > before.version, after.subscriptions))
+            changes.append((after.version > before.version, after.subscriptions, after.upheld))
         assert changes[0] == changes[1]
+
+    @rule(leaving=st.booleans())
+    def attend(self, leaving: bool) -> None:
+        for mailbox in (self.model.mailbox, self.subject.mailbox):
+            mailbox.heartbeat(WORKER, leaving=leaving)
 
     @invariant()
     def both_show_the_same_state_and_lose_nothing(self) -> None:

@@ -193,3 +193,29 @@ def test_what_a_worker_did_before_it_stopped_is_not_done_again(mailbox: Mailbox)
     work_off(app)
     assert calls == [*skus(3), "sku-2", "sku-3"]
     assert queue_of(app).succeeded == 1
+
+
+def test_a_timeout_between_any_two_steps_leaves_at_most_one_item_to_be_done_again(app: Callboard) -> None:
+    calls: list[int] = []
+    attempts: list[int] = []
+    interrupted = 0
+
+    @app.actor(name="sync", retry=Retry.every("1 ms"), timeout="5ms")
+    def sync(event: CatalogChanged, ctx: Context) -> None:
+        del event
+        attempts.append(ctx.attempt)
+        # Longer each time, for what is done has to be passed over.
+        ctx.set_timeout(0.003 + 0.002 * ctx.attempt)
+        for item in ctx.items(range(3000)):
+            with item:
+                calls.append(item.value)
+
+    for _ in range(5):
+        app.publish(CatalogChanged([]))
+        work_off(app)
+        assert set(calls) == set(range(3000))
+        assert len(calls) - 3000 <= len(attempts) - 1
+        interrupted += len(attempts) - 1
+        calls.clear()
+        attempts.clear()
+    assert interrupted > 0

@@ -13,8 +13,10 @@ from msgspec import UNSET, UnsetType
 
 from ..messages.catalog import Catalog, Upcaster
 from ..messages.contract import Kind
+from ..messages.delivery import storable
 from ..messages.errors import ConfigurationError, InvalidActor
 from ..messages.event import Event, contract_of
+from ..messages.timing import read_after
 from ..middleware.dedup.option import Dedup
 from ..middleware.discard import Discard
 from ..middleware.guarded import Handler
@@ -25,9 +27,11 @@ from ..middleware.stack import Stack, default_order
 from .actor import EventActor, check_name, invocation, is_async
 from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
+from .changing import changed_by
 from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
+from .mailbox.schedule import Changed
 from .publisher import KeyOf, Publisher, PublishOptions, When
 from .receipt import Receipt
 from .resources import Factory, Resources
@@ -275,6 +279,26 @@ class Callboard:
                 required=required,
             )
         )
+
+    def cancel(self, event: str | Receipt, *, reason: str = "") -> tuple[Changed, ...]:
+        """Let deliveries that have not begun not begin: of an event, or one by its own id (`actor:key`).
+
+        `event` is a receipt, its id, or a delivery's. What waits ends as discarded, with the reason
+        `cancelled` and a record that tells `reason`; a retry that waits does too. What runs goes on. Tells
+        of each actor's delivery what became of it: `cancelled`, `running`, `done` or `unknown`.
+        """
+        detail = storable(reason)
+        return changed_by(lambda known: self.mailbox.schedule.cancel(known, detail), event, [*self._actors])
+
+    def reschedule(self, event: str | Receipt, *, after: When) -> tuple[Changed, ...]:
+        """Let deliveries that have not begun begin at another time; `after` as in `publish`.
+
+        Tells of each actor's delivery what became of it: `moved`, `running`, `cancelled`, `done` or
+        `unknown`. What was not tried yet counts its age from the new time, a retry goes on counting.
+        Raises `InvalidAfter`.
+        """
+        due = read_after(after)
+        return changed_by(lambda known: self.mailbox.schedule.move(known, due), event, [*self._actors])
 
     def close(self) -> None:
         """Close resources and the mailbox; the embedded server ends with its last user."""

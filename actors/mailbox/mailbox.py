@@ -15,6 +15,7 @@ from .controls import Controls
 from .infos import MailboxInfo
 from .ledger import Ledger
 from .records import EndedRecord, Facts, Records
+from .schedule import Schedule
 
 MAX_CRASHES = 3
 """Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
@@ -201,6 +202,11 @@ class Mailbox(Protocol):
     @property
     def ledger(self) -> Ledger:
         """What became of the single items of deliveries."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is due later, and moving or cancelling it."""
         ...
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:

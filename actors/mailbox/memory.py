@@ -26,6 +26,7 @@ from .memory_ledger import MemoryLedger
 from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
 from .memory_routes import Routes
+from .memory_schedule import MemorySchedule
 from .records import EndedRecord
 
 __all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
@@ -48,6 +49,7 @@ class MemoryMailbox:
         self._routes = Routes(lambda now: bool(self._workers.values(now)))
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
+        self.schedule = MemorySchedule(self._deliveries, self.records, self._entered)
         self.ledger = MemoryLedger(self._deliveries, self._entered)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
@@ -178,6 +180,7 @@ class MemoryMailbox:
     def _entered(self) -> Iterator[int]:
         with self._changed:
             yield self._now()
+            self._changed.notify_all()
 
     def _now(self) -> int:
         if self._closed:

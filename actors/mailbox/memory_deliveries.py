@@ -148,6 +148,15 @@ class Deliveries:
         self.queue(name).tallies["discarded"] += len(purged)
         return len(purged)
 
+    def live(self, identity: str) -> Live | None:
+        """The delivery of an identity that has not ended, if there is one."""
+        return self._live.get(identity)
+
+    def cancel(self, live: Live, outcome: Outcome, now: int) -> None:
+        """End one that was taken out of where it waited, under a fence of its own."""
+        self._last_fence += 1
+        self._end(live, self._last_fence, outcome, now)
+
     def subscribe(self, former: Subscription | None, new: Subscription) -> None:
         """Let an actor's limit be what its subscription says; one in a former queue is lifted."""
         self._retention[new.actor] = max(new.retention.values(), default=ENDED_RETENTION_MS)
@@ -209,11 +218,7 @@ class Deliveries:
             past = live.history
             live.history = structs.replace(past, attempts=past.attempts + 1, crashes=past.crashes + 1)
         if live.history.crashes >= MAX_CRASHES:
-            # Nobody is left to tell which contract it is.
-            retention_ms = self._retention.get(live.actor, ENDED_RETENTION_MS)
-            self._forget(live)
-            poison = Outcome(OutcomeKind.DEAD, Reason.POISON)
-            self._record(live, str(fence), poison, now, retention_ms=retention_ms)
+            self._end(live, fence, Outcome(OutcomeKind.DEAD, Reason.POISON), now)
         else:
             queue.suspect(live)
 
@@ -259,6 +264,12 @@ class Deliveries:
             self.queue(target.queue).tallies["accepted"] += 1
             live = Live(_identity(target), target.queue, stored, target.lane)
             self._record(live, f"{cause.fence}.{nth}.{position}", outcome, now)
+
+    def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
+        """End one without a worker: nobody is there to tell which contract it is."""
+        retention_ms = self._retention.get(live.actor, ENDED_RETENTION_MS)
+        self._forget(live)
+        self._record(live, str(fence), outcome, now, retention_ms=retention_ms)
 
     def _keep(self, live: Live, settlement: Settlement, now: int) -> None:
         facts, retention_ms = settlement.facts or NO_FACTS, max(settlement.retention_ms, MIN_WINDOW_MS)

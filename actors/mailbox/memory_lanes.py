@@ -108,9 +108,13 @@ class Lanes:
         slots.line.appendleft(live)
         return True
 
+    def lines(self) -> list[deque[Live]]:
+        """What waits, in the lines it stands in."""
+        return [*(slots.line for slots in self._slots.values()), *self._behind.values()]
+
     def clear(self) -> list[Live]:
         """Take out all that waits."""
-        lines = [*(slots.line for slots in self._slots.values()), *self._behind.values()]
+        lines = self.lines()
         out = [live for line in lines for live in line]
         for line in lines:
             line.clear()

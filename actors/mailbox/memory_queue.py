@@ -165,6 +165,14 @@ class Queue:
         self._scheduled.clear()
         return out
 
+    def take_out(self, live: Live) -> None:
+        """Take one that is not leased out of where it waits; it keeps its lane and its slot."""
+        self._scheduled = [each for each in self._scheduled if each[2] is not live]
+        heapq.heapify(self._scheduled)
+        for place in (self.suspects, self.lone, self.ready, *self.lanes.lines()):
+            if live in place:
+                place.remove(live)
+
     def look_up(self, live: Live) -> LiveDelivery:
         """Where one of its deliveries stands."""
         if live.fence:

@@ -26,6 +26,7 @@ from callboard.actors.mailbox.mailbox import (
     Verdict,
 )
 from callboard.actors.mailbox.records import EndedRecord, Records
+from callboard.actors.mailbox.schedule import Schedule
 from callboard.actors.receipt import Receipt
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode
@@ -219,6 +220,10 @@ class FaultyMailbox:
     @property
     def controls(self) -> Controls:
         return self._on("controls").controls
+
+    @property
+    def schedule(self) -> Schedule:
+        return self._on("schedule").schedule
 
     @property
     def records(self) -> Records:

@@ -12,7 +12,7 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-READING = ("info", "find", "page", "record", "items-read")
+READING = ("info", "find", "page", "record", "items-read", "scheduled")
 TAKING_IN = ("publish", "register", "replay")
 
 FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")
@@ -29,6 +29,8 @@ PARTS = {
     "info": ("base", "lanes"),
     "replay": ("base", "done", "aliases", "arriving", "mending"),
     "discard": ("base", "done", "aliases", "lanes", "ending", "mending"),
+    "cancel": ("base", "done", "aliases", "lanes", "ending", "withdrawing"),
+    "move": ("base", "done", "aliases", "lanes", "ending", "withdrawing"),
     "find": ("base", "done", "aliases", "lanes", "recorded"),
     "page": ("base", "recorded"),
     "record": ("base", "recorded"),

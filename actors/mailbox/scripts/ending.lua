@@ -110,7 +110,18 @@ local function lane_of(queue, id)
   return has_lanes(queue) and call('HGET', ORDERED .. queue, id) or ''
 end
 
--- An end is told by: kind, reason, detail, history, facts, retention, how many records are kept.
+-- The longest that a contract of its actor asks for, if any does: nobody is there to tell which contract it is.
+local function retention_of(id, default)
+  local route = cjson.decode(call('HGET', ROUTES, actor_of(id)) or '{}')
+  local longest = 0
+  for _, retention in pairs(route.retention or {}) do
+    longest = math.max(longest, retention)
+  end
+  return longest > 0 and longest or default
+end
+
+-- An end is told by: kind, reason, detail, history, facts, retention, how many records are kept, and whether it
+-- `waits`: what is leased holds its lane, what waits may not.
 local function end_delivery(queue, id, token, told)
   local stored = call('HGET', BODIES, id)
   remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
@@ -119,5 +130,5 @@ local function end_delivery(queue, id, token, told)
     told.retention, told.most)
   keep_items(id, id .. '#' .. fence_of(token), told.retention)
   count(queue, told.kind, 1)
-  forget(queue, {id}, true)
+  forget(queue, {id}, not told.waits)
 end

@@ -24,16 +24,6 @@ end
 local marks = {alone = '!', beside = '?'}
 local mark = marks[how] or ''
 
--- The longest that a contract of its actor asks for, if any does: nobody is left to tell which contract it is.
-local function retention_of(id)
-  local route = cjson.decode(call('HGET', ROUTES, actor_of(id)) or '{}')
-  local longest = 0
-  for _, retention in pairs(route.retention or {}) do
-    longest = math.max(longest, retention)
-  end
-  return longest > 0 and longest or default_retention
-end
-
 -- A crash takes a whole buffer down, so only a delivery that ran alone is charged for it.
 local function charge_crash(id, token)
   local history = cjson.decode(call('HGET', HISTORY, id) or '{}')
@@ -42,7 +32,7 @@ local function charge_crash(id, token)
   local encoded = cjson.encode(history)
   if history.crashes >= crashes_allowed then
     end_delivery(queue, id, token, {kind = 'dead', reason = 'poison', detail = '', history = encoded, facts = '',
-      retention = retention_of(id), most = most_records})
+      retention = retention_of(id, default_retention), most = most_records})
     return true
   end
   call('HSET', HISTORY, id, encoded)

@@ -12,6 +12,7 @@ COMMANDS = {
     "send": "Publish events, from an argument, a file or stdin.",
     "info": "Show what a mailbox holds and what it has done.",
     "queue": "Pause, resume, drain or purge queues.",
+    "schedule": "List what is due later; cancel or move what has not begun.",
     "routes": "Show which actor subscribes to what.",
     "check": "Check what an app declares, and tell all its faults.",
     "schema": "Print the JSON Schemas of contracts, or of what commands print.",

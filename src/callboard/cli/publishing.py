@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..messages.contract import Contract
-from ..messages.errors import ConfigurationError
+from ..messages.errors import ConfigurationError, InvalidAfter
 from ..messages.event import Event, key_from
 from ..messages.timing import After, read_after
 from .posting import Options
@@ -32,17 +32,19 @@ class Publishing:
     def options(self, contract: Contract) -> Options:
         """The same as publishing takes it; raises `ConfigurationError` or `InvalidAfter`."""
         return Options(
-            after=_after(self.after),
+            # Read now, so that it is wrong now and not at some later event.
+            after=None if self.after is None else read_when(self.after, "--after"),
             attributes=_attributes(self.attribute or ()),
             key=_key(self.dedup_key, tuple(self.dedup_field or ()), contract),
         )
 
 
-def _after(text: str | None) -> After | None:
-    """When all events are due; raises `InvalidAfter` now and not at some later event."""
-    if text is None:
-        return None
-    return read_after(int(text) if text.strip().isdecimal() else text)
+def read_when(text: str, name: str) -> After:
+    """The moment that an option of this name asks for; raises `InvalidAfter`, which names the option."""
+    try:
+        return read_after(int(text) if text.strip().isdecimal() else text)
+    except InvalidAfter as error:
+        raise InvalidAfter(str(error).replace("`after`", name)) from None
 
 
 def _attributes(given: Sequence[str]) -> dict[str, str]:

@@ -27,9 +27,9 @@ def examples(*lines: str) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print; as wide as the terminal, or wide enough where there is none."""
-    made = Console(stderr=stderr)
-    return made if made.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+    """Where to print; as wide as the terminal, or wide enough where there is none. An id is no emoji."""
+    made = Console(stderr=stderr, emoji=False)
+    return made if made.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH, emoji=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, texts: int = 1) -> Table:
@@ -53,6 +53,11 @@ def keep_logs_off_stdout() -> None:
     """Send log lines to stderr, unless the app says where they go: stdout is for what was asked."""
     if not structlog.is_configured():
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
+def shown_wait(milliseconds: int) -> str:
+    """How long it is until something, as a person says it: "0:05:00", "3 days, 1:00:00"."""
+    return str(timedelta(seconds=max(0, milliseconds) // 1000))
 
 
 def shown_age(milliseconds: int) -> str:

@@ -1,9 +1,11 @@
 """What the suite over all mailboxes is written with: a stage that hides the server and how time passes."""
 
 import hashlib
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import redis
@@ -234,6 +236,26 @@ class ServerStage(LiveStage):
     def close(self) -> None:
         super().close()
         self.client.close()
+
+
+@contextmanager
+def waiting(stage: Stage, seconds: float = 60.0) -> Iterator[list[bool]]:
+    """A thread that waits for something in the queue; its answer is there when the block ends."""
+    answers: list[bool] = []
+    begun = threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        answers.append(stage.mailbox.wait(QUEUE, seconds))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert begun.wait(DEADLINE)
+    # By then it blocks, most likely; if it does not yet, it must notice what happened before.
+    stage.let_pass(BRIEF)
+    yield answers
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
 
 
 def ids(deliveries: Sequence[Delivery]) -> list[str]:

@@ -27,6 +27,17 @@ class LaneWatch:
             lane = self._lane_of.get(each.id)
             assert lane is None or self._lanes[lane][0] == each.id
 
+    def moved(self, identity: str, *, comes_back: bool, keeps: bool) -> None:
+        """What was not tried yet leaves its lane; it joins again, as the last, where it is due at once."""
+        lane = self._lane_of.get(identity)
+        if lane is None or keeps:
+            return
+        self._lanes[lane].remove(identity)
+        del self._lane_of[identity]
+        if comes_back:
+            self._lane_of[identity] = lane
+            self._lanes[lane].append(identity)
+
     def forget_all_but(self, live: Container[str]) -> None:
         """Whatever has ended, however it did, gives its place to the next."""
         for identity in [each for each in self._lane_of if each not in live]:

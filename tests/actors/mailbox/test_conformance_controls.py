@@ -1,8 +1,6 @@
 """Pausing and resuming: a paused queue takes everything in and hands nothing out, in every mailbox."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +11,6 @@ from callboard.actors.mailbox.mailbox import PAUSED_LOOK_MS, Subscription, Suspe
 from callboard.messages.errors import MailboxUnavailable
 from tests.actors.mailbox.conformance import (
     BRIEF,
-    DEADLINE,
     LONG,
     QUEUE,
     RELEASED,
@@ -24,19 +21,9 @@ from tests.actors.mailbox.conformance import (
     retried,
     settlement,
     target,
+    waiting,
 )
 from tests.servers import start_server
-
-
-@contextmanager
-def waiting(stage: Stage, seconds: float) -> Iterator[list[bool]]:
-    """A thread that waits for something in the queue; its answer is there when the block ends."""
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(stage.mailbox.wait(QUEUE, seconds)))
-    thread.start()
-    yield answers
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
 
 
 def test_a_paused_queue_hands_out_nothing_and_says_since_when_by_whom_and_why(stage: Stage) -> None:

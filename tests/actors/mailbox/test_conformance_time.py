@@ -1,8 +1,6 @@
 """Schedules, and waiting for them: what every mailbox does as time passes."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -19,27 +17,8 @@ from tests.actors.mailbox.conformance import (
     retried,
     settlement,
     target,
+    waiting,
 )
-
-
-@contextmanager
-def waiting(stage: Stage, seconds: float = 60.0) -> Iterator[list[bool]]:
-    """A thread that waits for something in the queue; its answer is there when the block ends."""
-    answers: list[bool] = []
-    begun = threading.Event()
-
-    def wait() -> None:
-        begun.set()
-        answers.append(stage.mailbox.wait("orders", seconds))
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert begun.wait(DEADLINE)
-    # By then it blocks, most likely; if it does not yet, it must notice what happened before.
-    stage.let_pass(BRIEF)
-    yield answers
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
 
 
 def test_what_is_delayed_comes_when_it_is_due_and_not_before(stage: Stage) -> None:

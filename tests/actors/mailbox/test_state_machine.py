@@ -25,6 +25,7 @@ from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
     MAX_CRASHES,
     Fetched,
+    Mailbox,
     Posting,
     Settlement,
     Subscription,
@@ -32,7 +33,9 @@ from callboard.actors.mailbox.mailbox import (
 )
 from callboard.actors.mailbox.memory import MemoryMailbox
 from callboard.actors.mailbox.records import EndedRecord
-from callboard.messages.delivery import Delivery, Outcome, OutcomeKind, Reason
+from callboard.actors.mailbox.schedule import Became, Changed
+from callboard.messages.delivery import NO_HISTORY, Delivery, Outcome, OutcomeKind, Reason
+from callboard.messages.timing import After
 from tests.actors.mailbox.conformance import (
     DEAD,
     DISCARDED,
@@ -166,6 +169,29 @@ class Mailboxes(RuleBasedStateMachine):
             self.ended[queue, "discarded"] += purged
             self.settled = [pair for pair in self.settled if pair[0].outcome.kind in FINAL]
 
+    @rule(actor=st.sampled_from(sorted(QUEUE_OF)), key=st.sampled_from(["1", "2", "3", "4", "5", "6"]))
+    def cancel(self, actor: str, key: str) -> None:
+        self._change(lambda mailbox: mailbox.schedule.cancel(f"{actor}:{key}", "not now"))
+
+    @rule(
+        actor=st.sampled_from(sorted(QUEUE_OF)),
+        key=st.sampled_from(["1", "2", "3", "4", "5", "6"]),
+        after=st.sampled_from([After(delay_ms=LONG), After(delay_ms=2 * LONG), After(due_at=1)]),
+    )
+    def move(self, actor: str, key: str, after: After) -> None:
+        (changed,) = self._change(lambda mailbox: mailbox.schedule.move(f"{actor}:{key}", after))
+        if changed.became is Became.MOVED:
+            self.lanes.moved(changed.id, comes_back=after.due_at == 1, keeps=self._was_tried(changed.id))
+
+    @rule(queue=queues)
+    def list_schedules(self, queue: str) -> None:
+        mine, theirs = (list(each.mailbox.schedule.soonest([queue])) for each in (self.model, self.subject))
+        assert sorted((each.id, each.attempts) for each in theirs) == sorted(
+            (each.id, each.attempts) for each in mine
+        )
+        for listed in (mine, theirs):
+            assert listed == sorted(listed, key=lambda each: each.place)
+
     @rule(queue=queues, one_in_three=st.integers(0, 2))
     def pause(self, queue: str, one_in_three: int) -> None:
         if one_in_three == 0:
@@ -230,6 +256,20 @@ class Mailboxes(RuleBasedStateMachine):
     def _note_ends(self) -> None:
         assert isinstance(self.model.mailbox, MemoryMailbox)
         self.lanes.forget_all_but(self.model.mailbox._deliveries._live)
+
+    def _change(self, change: Callable[[Mailbox], tuple[Changed, ...]]) -> tuple[Changed, ...]:
+        mine, theirs = (change(each.mailbox) for each in (self.model, self.subject))
+        assert theirs == mine
+        # Whatever had come back and was cancelled since is no repetition of its settlement any more.
+        gone = {each.id for each in mine if each.became is Became.CANCELLED}
+        self.settled = [
+            pair for pair in self.settled if pair[0].outcome.kind in FINAL or pair[0].delivery.id not in gone
+        ]
+        return mine
+
+    def _was_tried(self, identity: str) -> bool:
+        (found,) = self.model.mailbox.records.find(identity)
+        return found.live is not None and found.live.history != NO_HISTORY
 
     def _held(self, choice: int) -> Pair:
         return self.held[choice % len(self.held)]

@@ -24,6 +24,7 @@ from ..middleware.layer import Layer
 from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_of, said_of_dedup
 from ..middleware.retry import Retry
 from ..middleware.stack import Stack, default_order
+from ..observability.logs import set_level
 from .actor import EventActor, check_name, invocation, is_async
 from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
@@ -54,6 +55,8 @@ class Callboard:
         home: the embedded server's directory, `.callboard` if None (or `CALLBOARD_HOME`).
         workspace: an isolated namespace in the server, "default" if None (or `CALLBOARD_WORKSPACE`).
         metrics: where metrics are served, "127.0.0.1:9191" if None (or `CALLBOARD_METRICS`).
+        log_level: from which level on `callboard run` writes lines, "info" if None (or
+            `CALLBOARD_LOG_LEVEL`); with "debug" there is a line for each success as well.
         mailbox: a mailbox to use instead of a server, such as `MemoryMailbox()`.
         retry: when actors try again that say nothing else; `Retry.exponential()` if None.
         timeout: how long an attempt may take whose actor says nothing else; 5 s if None.
@@ -76,6 +79,7 @@ class Callboard:
         home: str | Path | None = None,
         workspace: str | None = None,
         metrics: str | None = None,
+        log_level: str | None = None,
         mailbox: Mailbox | None = None,
         retry: Retry | None = None,
         timeout: Length | None = None,
@@ -94,7 +98,12 @@ class Callboard:
         check_options(self._options, self._longest_timeout, faults)
         read_limits(faults, lease=lease, in_flight=in_flight, grace=grace)
         self.settings = load_settings(
-            url=url, home=home, workspace=workspace, metrics=metrics, other_faults=faults
+            url=url,
+            home=home,
+            workspace=workspace,
+            metrics=metrics,
+            log_level=log_level,
+            other_faults=faults,
         )
         self.catalog = Catalog()
         self.routes = Routes()
@@ -113,7 +122,8 @@ class Callboard:
             stopped=self.resources.close,
             reroute=self.publisher.reroute,
         )
-        self._stack = Stack(default_order(self.catalog), longest_timeout=self._longest_timeout)
+        order = default_order(self.catalog, log_successes=self.settings.log_level == "debug")
+        self._stack = Stack(order, longest_timeout=self._longest_timeout)
         self.broker.add_middleware(self._stack)
 
     @property
@@ -342,6 +352,7 @@ class Callboard:
         return open_mailbox(self.settings)
 
     def _boot(self) -> None:
+        set_level(self.settings.log_level)
         self.check()
         self._confirm_routes()
         # What handlers publish is routed by this, until the mailbox says that it has changed.

@@ -98,13 +98,7 @@ class EventContext:
         """A logger with event, ids, actor and attempt bound."""
         if self._logger is None:
             bound: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.handler")
-            self._logger = bound.bind(
-                event_name=self.name,
-                event_id=self.id,
-                actor=self.actor,
-                attempt=self.attempt,
-                correlation_id=self.correlation_id,
-            )
+            self._logger = bound.bind(**self._attempt.log_fields())
         return self._logger
 
     def publish(

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import msgspec
 
 from ..messages.errors import ConfigurationError
+from ..observability.levels import LEVELS
 
 FILE = "callboard.toml"
 PREFIX = "CALLBOARD_"
@@ -21,6 +22,7 @@ DEFAULTS: Mapping[str, str | None] = {
     "home": ".callboard",
     "workspace": "default",
     "metrics": "127.0.0.1:9191",
+    "log_level": "info",
 }
 """Every setting by its name; in the environment it is in capitals, after `CALLBOARD_`."""
 
@@ -50,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     workspace: str
     metrics: str | None
     """`host:port` where workers serve their metrics; None for nowhere."""
+    log_level: str = "info"
+    """From which level on lines are written, where Callboard has set the logs up."""
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -73,6 +77,7 @@ def load_settings(
     home: Path | str | None = None,
     workspace: str | None = None,
     metrics: str | None = None,
+    log_level: str | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     other_faults: Iterable[str] = (),
@@ -88,13 +93,20 @@ def load_settings(
     given = {name: _Given(value, "default") for name, value in DEFAULTS.items()}
     given |= _from_file(here / FILE, faults)
     given |= _from_environment(os.environ if environ is None else environ, faults)
-    arguments = {"url": url, "home": home, "workspace": workspace, "metrics": metrics}
+    arguments = {
+        "url": url,
+        "home": home,
+        "workspace": workspace,
+        "metrics": metrics,
+        "log_level": log_level,
+    }
     given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
     settings = Settings(
         url=_url(given["url"], faults),
         home=_home(given["home"], here, faults),
         workspace=_workspace(given["workspace"], faults),
         metrics=_metrics(given["metrics"], faults),
+        log_level=_log_level(given["log_level"], faults),
     )
     faults += other_faults
     if faults:
@@ -229,6 +241,13 @@ def _metrics(given: _Given, faults: list[str]) -> str | None:
     if found is None or int(found["port"]) > LARGEST_PORT:
         faults.append(f'{given.where}: {text!r} is no address: write host:port, 127.0.0.1:9191, or "none"')
     return text
+
+
+def _log_level(given: _Given, faults: list[str]) -> str:
+    text = _text(given, faults)
+    if text is not None and text not in LEVELS:
+        faults.append(f"{given.where}: {text!r} is no level of logs: choose of {', '.join(LEVELS)}")
+    return text or ""
 
 
 def _text(given: _Given, faults: list[str]) -> str | None:

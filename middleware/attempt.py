@@ -1,6 +1,7 @@
 """One start of a handler for a delivery: what the layers of the stack see and hand on."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -98,6 +99,21 @@ class Attempt:
         """The attempts that one call of the handler is for."""
         return (self,)
 
+    def log_fields(self) -> dict[str, object]:
+        """What every line carries that is written in its handler: ids and metadata, no content."""
+        delivery = self.delivery
+        envelope: Envelope | None = getattr(self, "envelope", None)
+        if envelope is None:
+            return {"actor": self.policy.actor, "delivery": delivery.id, "attempt": delivery.attempt}
+        return {
+            "event_name": envelope.type,
+            "event_id": envelope.id,
+            "actor": self.policy.actor,
+            "delivery": _without_key(delivery, envelope.id),
+            "attempt": delivery.attempt,
+            "correlation_id": envelope.correlationid or envelope.id,
+        }
+
     def secrets(self) -> Sequence[str]:
         """The sensitive values of its event, which no text about it may show."""
         event: Event | None = getattr(self, "event", None)
@@ -124,3 +140,11 @@ class Attempt:
             last_error=error or earlier.last_error,
             items=self.has_ledger,
         )
+
+
+def _without_key(delivery: Delivery, event_id: str) -> str:
+    """A delivery's id; where its key is not the event's id, a digest of it: it may be a person's."""
+    key = delivery.key
+    if key == event_id:
+        return delivery.id
+    return f"{delivery.actor}:#{blake2b(key.encode(), digest_size=6).hexdigest()}"

@@ -54,6 +54,10 @@ class Together(Attempt):
         """The attempts that the call is for."""
         return self._members
 
+    def log_fields(self) -> dict[str, object]:
+        """What every line carries that is written in its handler, which may be about any of the events."""
+        return {"actor": self.policy.actor, "batch": len(self._members)}
+
     def secrets(self) -> Sequence[str]:
         """The sensitive values of all its events: what is said of one may show those of another."""
         if self._secrets is None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ..messages.delivery import Outcome
+from ..observability.current import current
 from .attempt import Attempt
 from .batch_run import BatchRun, Report, Together
 from .guarded import Guarded, give_up
@@ -23,7 +24,11 @@ class Batched(Guarded):
         try:
             together = run.step(None)
             while together is not None:
-                outcome = call(self._watch, self._invoke, together)
+                before = current.set(together)
+                try:
+                    outcome = call(self._watch, self._invoke, together)
+                finally:
+                    current.reset(before)
                 if together.given_up:
                     report.late(together)
                     return
@@ -39,6 +44,7 @@ class Batched(Guarded):
         try:
             together = await self._step(run, None)
             while together is not None:
+                current.set(together)  # of this task alone
                 outcome = await acall(self._watch, self._invoke, together)
                 if together.given_up:
                     break

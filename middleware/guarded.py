@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import structlog
 
 from ..messages.delivery import RELEASED, Outcome
+from ..observability.current import current
+from ..observability.tracebacks import told
 from .attempt import Attempt, Policy
 from .deadline import Watch
 from .dedup.layer import wants_store
@@ -56,16 +58,21 @@ class Guarded:
     def perform(self, attempt: Attempt) -> Outcome:
         """Run a `def` handler."""
         entered = attempt.entered
-        outcome = self._enter(attempt, entered)
-        if outcome is None:
-            outcome = call(self._watch, self._invoke, attempt)
-            if attempt.given_up:
-                return outcome
-        return leave(attempt, entered, outcome) if entered else outcome
+        before = current.set(attempt)
+        try:
+            outcome = self._enter(attempt, entered)
+            if outcome is None:
+                outcome = call(self._watch, self._invoke, attempt)
+                if attempt.given_up:
+                    return outcome
+            return leave(attempt, entered, outcome) if entered else outcome
+        finally:
+            current.reset(before)
 
     async def aperform(self, attempt: Attempt) -> Outcome:
         """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
         entered = attempt.entered
+        current.set(attempt)  # of this task alone, so it ends with it
         outcome = await self._away(self._enter, attempt, entered)
         if outcome is None:
             try:
@@ -129,11 +136,13 @@ def _answer_of(attempt: Attempt, layer: object, answer: object) -> Outcome:
 
 def fault(attempt: Attempt, error: BaseException) -> Outcome:
     """What a fault of a layer, not of the handler, comes to: by the policy that a handler's would meet."""
-    logger.error("a layer failed", actor=attempt.policy.actor, exc_info=error)
+    logger.error("a layer failed", exception=told(error, attempt.secrets()), **attempt.log_fields())
     attempt.started = True
     outcome = failure(attempt, error)
     try:
         return decided(attempt, outcome)
-    except Exception:
-        logger.exception("the retry policy failed: the default one decides")
+    except Exception as failed:  # noqa: BLE001 - a policy is the user's
+        logger.error(  # noqa: TRY400 - `exception` might show the values of all variables
+            "the retry policy failed: the default one decides", exception=told(failed)
+        )
         return decided(attempt, outcome, DEFAULT_RETRY)

@@ -20,7 +20,7 @@ from .dedup.option import Dedup
 from .discard import Discard, discard
 from .guarded import Guarded, Handler
 from .layer import Layer, Place
-from .log import log
+from .log import log, log_all
 from .options import Length, Options
 from .plain import PlainActor, plain_handler
 from .plain_options import take_options
@@ -31,10 +31,10 @@ CLOSES_WITHIN = 5.0
 """Seconds a stopping worker tries to write the ends of attempts that a dedup store has not taken yet."""
 
 
-def default_order(catalog: Catalog) -> tuple[Place, ...]:
+def default_order(catalog: Catalog, *, log_successes: bool = False) -> tuple[Place, ...]:
     """The order of the layers, the outermost first; the timeout is no layer but how the handler is called."""
     return (
-        Place("log", log),  # sees what all the others made of it
+        Place("log", log_all if log_successes else log),  # sees what all the others made of it
         Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
         Place("discard", discard, _discards),  # before a claim that would then have to be let go
         Place("dedup", Deduplicate(), wants_store),  # around the decision by which a claim is kept or let go

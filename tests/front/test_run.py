@@ -1,5 +1,6 @@
 """`callboard run`, and dramatiq's own command: pools that start, end, reload, or say why they cannot."""
 
+import json
 import os
 import shutil
 import signal
@@ -79,6 +80,21 @@ def test_a_pool_whose_worker_is_killed_ends_as_failed(callboard: Run, start: Sta
     worker, _ = _await_effect(shop, "A-1")
     os.kill(worker, signal.SIGKILL)
     assert process.wait(30) == ExitCode.FAILED
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_a_pool_writes_json_lines_on_a_pipe(callboard: Run, start: Start, shop: Path, level: str) -> None:
+    process = start([*RUN, "--log-level", level])
+    _send(callboard, "A-1")
+    _await_effect(shop, "A-1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == ExitCode.OK, _errors(shop)
+    lines = [json.loads(line) for line in _errors(shop).splitlines()]
+    told = {line["event"]: line for line in lines}
+    assert "Worker process is ready for action." in told
+    assert ("succeeded" in told) == (level == "debug")
+    if level == "debug":
+        assert (told["succeeded"]["event_name"], told["succeeded"]["attempt"]) == ("order.placed", 1)
 
 
 def test_only_workers_import_the_app(callboard: Run, start: Start, shop: Path) -> None:

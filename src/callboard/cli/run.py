@@ -13,7 +13,9 @@ from dramatiq import cli as dramatiq
 from ..actors.app import Callboard
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.memory import MemoryMailbox
+from ..actors.settings import load_settings
 from ..messages.errors import ConfigurationError
+from ..observability.logs import set_up
 from .check import faults_of
 from .exits import ExitCode
 from .loading import load_app
@@ -59,21 +61,36 @@ def run(
             help="Reload when a source file in this directory changes; for development.",
         ),
     ] = None,
+    log_level: Annotated[
+        str | None,
+        Parameter(help="From which level on lines are written (CALLBOARD_LOG_LEVEL, else `info`)."),
+    ] = None,
 ) -> int:
     """Start a worker pool for an app.
 
     The app and its mailbox are looked at first, and whatever is wrong with them is told at once.
+    Logs go to stderr: JSON, or in colour on a terminal; with `debug` a line for each success as well.
     Ctrl-C or SIGTERM ends the pool when the handlers that run have ended; a second one at once (exit
     code 1). When a worker process dies, the whole pool ends with exit code 1: let a supervisor start
     it anew.
     """
+    _set_up_logs(log_level)
     # Held from here on: the server must neither end before the first worker comes nor between two.
     rehearse(lambda: examine(target, queues or ()), lambda home: EmbeddedServer(home).open())
     arguments = [f"{target}.broker", "--processes", str(processes or _cpus()), "--threads", str(threads)]
     arguments += ["--queues", *queues] if queues else []
+    arguments += ["--skip-logging"]
     arguments += ["--watch", str(watch), "--watch-include", SOURCES] if watch else []
     _come_back_as_this_command()
     return _exit_code(dramatiq.main(dramatiq.make_argument_parser().parse_args(arguments)))
+
+
+def _set_up_logs(level: str | None) -> None:
+    """Set the logs up for this process and its workers, which are forked off it."""
+    settings = load_settings(log_level=level)
+    if level is not None:
+        os.environ["CALLBOARD_LOG_LEVEL"] = level
+    set_up(settings.log_level)
 
 
 def examine(target: str, queues: Sequence[str]) -> Path | None:

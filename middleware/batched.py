@@ -76,7 +76,7 @@ class Batched(Guarded):
     async def _step(self, run: BatchRun, outcome: Outcome | None) -> Together | None:
         if not self._waits:
             return run.step(outcome)
-        step = asyncio.ensure_future(self._away(run.step, outcome))
+        step = asyncio.ensure_future(asyncio.to_thread(run.step, outcome))
         try:
             return await asyncio.shield(step)
         except asyncio.CancelledError:

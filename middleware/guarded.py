@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any
 
 import structlog
 
@@ -15,8 +16,6 @@ from .dedup.layer import wants_store
 from .layer import Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
-
-T = TypeVar("T")
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.stack")
 
@@ -73,7 +72,7 @@ class Guarded:
         """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
         entered = attempt.entered
         current.set(attempt)  # of this task alone, so it ends with it
-        outcome = await self._away(self._enter, attempt, entered)
+        outcome = await self._aenter(attempt, entered)
         if outcome is None:
             try:
                 outcome = await acall(self._watch, self._invoke, attempt)
@@ -83,13 +82,31 @@ class Guarded:
                 raise
             if attempt.given_up:
                 return outcome
-        return await self._away(leave, attempt, entered, outcome) if entered else outcome
+        return await self._aleave(attempt, entered, outcome) if entered else outcome
 
-    async def _away(self, step: Callable[..., T], *given: object) -> T:
-        """Do a step of the layers, on another thread if it may wait for a server."""
+    async def _aenter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
+        """Run the layers up to the handler; when the task is cancelled meanwhile the layers are left all the
+        same, by the thread that enters them or, if it was quicker, here."""
         if not self._waits:
-            return step(*given)
-        return await asyncio.shield(asyncio.to_thread(step, *given))
+            return self._enter(attempt, entered)
+        first = Lock()
+
+        def enter() -> Outcome | None:
+            outcome = self._enter(attempt, entered)
+            return outcome if first.acquire(blocking=False) else leave(attempt, entered, RELEASED)
+
+        try:
+            return await asyncio.shield(asyncio.to_thread(enter))
+        except asyncio.CancelledError:
+            if not first.acquire(blocking=False):
+                leave(attempt, entered, RELEASED)
+            raise
+
+    async def _aleave(self, attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+        """Leave the layers, on another thread if one may wait for a server."""
+        if not self._waits:
+            return leave(attempt, entered, outcome)
+        return await asyncio.shield(asyncio.to_thread(leave, attempt, entered, outcome))
 
     def _enter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
         """Run the layers up to the handler; an outcome if one of them answered by itself."""

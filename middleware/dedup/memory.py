@@ -31,6 +31,8 @@ class _Known:
     lease_ends: int | None = None
     """None when nobody holds it."""
     done_until: int = 0
+    charged: bool = True
+    """Whether it counts as a takeover if its owner is lost."""
     takeovers: int = 0
     settled: tuple[str, int] = ("", 0)
     """The last settlement that ended it, and by which fence."""
@@ -39,8 +41,8 @@ class _Known:
 class MemoryDedupStore:
     """Keeps keys as long as this object lives; implements `DedupStore`.
 
-    Its clock only ever grows, unless another is given; `takeover_limit` is how many owners may be lost over
-    a key before it is poison.
+    Its clock only ever grows, unless another is given; `takeover_limit` is how many charged owners may be
+    lost over a key before it is poison.
     """
 
     def __init__(self, *, clock: Clock | None = None, takeover_limit: int = TAKEOVER_LIMIT) -> None:
@@ -52,7 +54,9 @@ class MemoryDedupStore:
         self._last_fence = 0
         self._closed = False
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         """See `DedupStore.claim`."""
         with self._lock:
             now = self._now()
@@ -60,7 +64,7 @@ class MemoryDedupStore:
             verdict = self._judge(known, fingerprint, owner, now)
             wait_ms = 0
             if verdict is ClaimVerdict.FRESH:
-                self._take(known, fingerprint, owner, now)
+                self._take(known, fingerprint, owner, now, charged=charged)
                 known.lease_ends = now + lease_ms
                 self._keep(key, known, now + REMEMBERED_MS)
             elif verdict is ClaimVerdict.IN_PROGRESS and known.lease_ends is not None:
@@ -151,15 +155,17 @@ class MemoryDedupStore:
             return ClaimVerdict.FRESH
         if now < known.lease_ends:
             return ClaimVerdict.IN_PROGRESS
-        return ClaimVerdict.POISON if known.takeovers >= self._limit else ClaimVerdict.FRESH
+        is_poison = known.charged and known.takeovers >= self._limit
+        return ClaimVerdict.POISON if is_poison else ClaimVerdict.FRESH
 
-    def _take(self, known: _Known, fingerprint: bytes, owner: str, now: int) -> None:
+    def _take(self, known: _Known, fingerprint: bytes, owner: str, now: int, *, charged: bool) -> None:
         if known.lease_ends is not None:
             if known.owner == owner:
                 return
-            known.takeovers += known.lease_ends <= now
+            known.takeovers += known.charged and known.lease_ends <= now
         self._last_fence += 1
         known.fence, known.owner, known.fingerprint = self._last_fence, owner, fingerprint
+        known.charged = charged
 
 
 def _holds(known: _Known, claim: Claim) -> bool:

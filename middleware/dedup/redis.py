@@ -24,8 +24,8 @@ class RedisDedupStore:
     """Keeps the keys of a namespace on a server; implements `DedupStore`.
 
     The server must not evict (`maxmemory-policy noeviction`): a completion that is evicted is forgotten.
-    `takeover_limit` is how many owners may be lost over a key before it is poison, `socket_timeout` how
-    many seconds an answer may take.
+    `takeover_limit` is how many charged owners may be lost over a key before it is poison, `socket_timeout`
+    how many seconds an answer may take.
     """
 
     def __init__(
@@ -54,9 +54,13 @@ class RedisDedupStore:
         )
         self._connections = Connections(self._client.connection_pool)
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         """See `DedupStore.claim`."""
-        answer = self._run("claim", key, fingerprint, owner, lease_ms, self._limit, REMEMBERED_MS)
+        answer = self._run(
+            "claim", key, fingerprint, owner, lease_ms, self._limit, REMEMBERED_MS, int(charged)
+        )
         verdict, fence, takeovers, wait_ms = answer
         return Claim(
             key=key,

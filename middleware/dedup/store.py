@@ -8,7 +8,7 @@ import msgspec
 from ...messages.timing import MAX_AFTER_MS
 
 TAKEOVER_LIMIT = 3
-"""How often a claim may be lost by its owner before its key is `poison`, where nothing else is said."""
+"""How often a charged claim may be lost before its key is `poison`, where nothing else is said."""
 
 REMEMBERED_MS = 2 * MAX_AFTER_MS
 """How long a key that is not completed is remembered after it was last claimed or released: far beyond
@@ -44,7 +44,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Grows with every claim of a key that was `fresh`; of `poison` it is the lost owner's, of others 0.
     Also 0 for a claim to which no answer came: its release is known by its owner."""
     takeovers: int = 0
-    """How many owners have lost the key since it was last completed or forgotten."""
+    """How many owners that were charged have lost the key since it was last completed or forgotten."""
     wait_ms: int = 0
     """For `in_progress`: until the other owner's lease ends if it is not renewed."""
 
@@ -57,12 +57,15 @@ class DedupStore(Protocol):
     asked, and may be called again after either without doing its work twice.
     """
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         """Ask for a key; `fingerprint` tells one body from another under the same key.
 
         `owner` names this one claim: the same owner asking again gets the same answer, so that a claim
         may be sent again when no answer came. A lease that ends without a release is taken over by the
-        next claim, up to the store's limit.
+        next claim. What was `charged` counts as a takeover then, up to the store's limit: say so where
+        nothing but this key can have taken its worker down.
         """
         ...
 

@@ -260,9 +260,11 @@ def test_an_actor_with_a_store_of_its_own_cannot_publish_with_its_success() -> N
 class SlowStore(MemoryDedupStore):
     """A store whose server takes its time."""
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         time.sleep(0.3)
-        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms)
+        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms, charged=charged)
 
 
 def test_a_slow_store_does_not_hold_the_event_loop() -> None:

@@ -1,6 +1,7 @@
 -- What every script begins with. KEYS: the live key, the done key, the fence counter.
 -- The live key is a hash while the key is worked on or waits for another attempt: fence, owner, until (when the
--- lease ends; absent when nobody holds it), print (the fingerprint), lost (owners lost so far), ended (the last
+-- lease ends; absent when nobody holds it), print (the fingerprint), lost (owners lost so far that were
+-- charged), beside ('1' if the present owner is not), ended (the last
 -- settlement and its fence). The done key is a string, fence and fingerprint, as long as the window lasts.
 
 local call = redis.call

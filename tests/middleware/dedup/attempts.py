@@ -89,11 +89,13 @@ class FailingStore(MemoryDedupStore):
         self.renewing: set[str] = set()
         self.ended = threading.Event()
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         if self.forgets_answers and self.failures:
-            super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms)
+            super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms, charged=charged)
         self._fail()
-        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms)
+        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms, charged=charged)
 
     def renew(self, claim: Claim) -> bool:
         self._fail()

@@ -11,16 +11,18 @@ from callboard.middleware.dedup.redis import RedisDedupStore
 from tests.middleware.dedup.attempts import attempt, perform
 
 
-def hold(url: str, lease: str) -> str:
-    """Run the attempt; its outcome."""
+def hold(url: str, lease: str, beside: str) -> str:
+    """Run the attempt, `beside` others or `alone`; its outcome."""
 
     def handler(_: object) -> None:
         print("holds", flush=True)  # noqa: T201 - the test reads it
         sys.stdin.readline()
 
     said = Dedup(store=RedisDedupStore(url, "holder"), lease=lease)
-    return perform(Deduplicate(), attempt(said), handler).kind.value
+    made = attempt(said)
+    made.delivery.alone = beside == "alone"
+    return perform(Deduplicate(), made, handler).kind.value
 
 
 if __name__ == "__main__":
-    print(hold(sys.argv[1], sys.argv[2]), flush=True)  # noqa: T201 - as above
+    print(hold(*sys.argv[1:]), flush=True)  # noqa: T201 - as above

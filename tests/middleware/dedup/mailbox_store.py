@@ -32,8 +32,11 @@ class MailboxStore:
         self._window_ms = window_ms
         self._held: dict[tuple[str, int], Delivery] = {}
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
-        """See `DedupStore.claim`; an owner that asks again is not known to a mailbox."""
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
+        """See `DedupStore.claim`; a mailbox knows no owner that asks again, and by itself what to charge."""
+        del charged
         with _named():
             verdict, fence = self._claim(key, fingerprint, owner, lease_ms)
         return Claim(

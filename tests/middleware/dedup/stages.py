@@ -36,20 +36,31 @@ class Stage(ABC):
         """Let go of what this stage opened."""
         self.store.close()
 
-    def claim(self, key: str = "A-1", body: bytes = BODY, *, lease_ms: int = LONG, owner: str = "") -> Claim:
+    def claim(
+        self,
+        key: str = "A-1",
+        body: bytes = BODY,
+        *,
+        lease_ms: int = LONG,
+        owner: str = "",
+        charged: bool = True,
+    ) -> Claim:
         """Ask for a key, as an owner of its own unless one is named."""
         self._claims += 1
-        return self.store.claim(key, body, owner=owner or f"owner-{self._claims}", lease_ms=lease_ms)
+        owner = owner or f"owner-{self._claims}"
+        return self.store.claim(key, body, owner=owner, lease_ms=lease_ms, charged=charged)
 
-    def take(self, key: str = "A-1", body: bytes = BODY, *, lease_ms: int = LONG) -> Claim:
+    def take(
+        self, key: str = "A-1", body: bytes = BODY, *, lease_ms: int = LONG, charged: bool = True
+    ) -> Claim:
         """Claim a key that must be fresh."""
-        claim = self.claim(key, body, lease_ms=lease_ms)
+        claim = self.claim(key, body, lease_ms=lease_ms, charged=charged)
         assert claim.verdict is ClaimVerdict.FRESH
         return claim
 
-    def lose(self, key: str = "A-1") -> Claim:
+    def lose(self, key: str = "A-1", *, charged: bool = True) -> Claim:
         """Claim a key as a worker that is never heard of again, and let its lease run out."""
-        lost = self.take(key, lease_ms=BRIEF)
+        lost = self.take(key, lease_ms=BRIEF, charged=charged)
         self.let_pass(BRIEF)
         return lost
 

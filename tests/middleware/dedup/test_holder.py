@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 import redis
 
 from callboard.middleware.dedup.redis import RedisDedupStore
@@ -23,13 +24,13 @@ PATIENCE = 60.0
 
 
 @contextmanager
-def holder(url: str, lease: str) -> "Iterator[subprocess.Popen[str]]":
+def holder(url: str, lease: str, beside: str = "alone") -> "Iterator[subprocess.Popen[str]]":
     """A process whose handler runs now, on a namespace that nobody has used before."""
     with redis.Redis.from_url(url) as client:
         for key in client.scan_iter("callboard:{holder}:*"):
             client.delete(key)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.middleware.dedup.holder", url, lease],
+        [sys.executable, "-m", "tests.middleware.dedup.holder", url, lease, beside],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -74,10 +75,16 @@ def test_a_worker_that_was_stopped_past_its_lease_is_fenced_off(valkey: Server) 
         assert claim(store).verdict is ClaimVerdict.DONE
 
 
-def test_a_worker_that_was_killed_leaves_its_key_to_the_next(valkey: Server) -> None:
-    with closing(RedisDedupStore(valkey.url, "holder")) as store, holder(valkey.url, "300ms") as process:
+@pytest.mark.parametrize(("beside", "takeovers"), [("alone", 1), ("others", 0)])
+def test_a_worker_that_was_killed_leaves_its_key_to_the_next(
+    valkey: Server, beside: str, takeovers: int
+) -> None:
+    with (
+        closing(RedisDedupStore(valkey.url, "holder")) as store,
+        holder(valkey.url, "300ms", beside) as process,
+    ):
         process.kill()
-        assert taken_over(store).takeovers == 1
+        assert taken_over(store).takeovers == takeovers
 
 
 def test_a_worker_that_lives_renews_its_lease_until_it_has_completed_the_key(valkey: Server) -> None:

@@ -1,6 +1,7 @@
 """The layer claims before the handler runs and settles what it came to; without an answer nothing runs."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ from callboard import DiscardEvent, RejectEvent, Retry
 from callboard.actors.mailbox.memory import VirtualClock
 from callboard.messages.delivery import RELEASED, SUCCEEDED, Outcome, OutcomeKind, Reason
 from callboard.middleware.attempt import Attempt
-from callboard.middleware.dedup.layer import DEFERRED_MS, Deduplicate, wants_store
+from callboard.middleware.dedup.claims import DEFERRED_MS
+from callboard.middleware.dedup.layer import Deduplicate, wants_store
 from callboard.middleware.dedup.memory import MemoryDedupStore
 from callboard.middleware.dedup.option import DEFAULT_WINDOW_MS, Dedup
 from callboard.middleware.dedup.store import TAKEOVER_LIMIT, Claim, ClaimVerdict
@@ -206,6 +208,66 @@ def test_an_async_handler_that_is_cancelled_lets_its_key_go(stage: Stage) -> Non
     asyncio.run(scene())
     claim = stage.elsewhere()
     assert (claim.verdict, claim.takeovers) == (ClaimVerdict.FRESH, 0)
+
+
+def test_an_async_handler_that_is_cancelled_while_its_claim_is_asked_for_lets_it_go_too(
+    stage: Stage,
+) -> None:
+    asked, answer, let_go = (threading.Event() for _ in range(3))
+
+    class SlowStore(MemoryDedupStore):
+        def claim(self, *given: Any, **more: Any) -> Claim:
+            made = super().claim(*given, **more)
+            asked.set()
+            assert answer.wait(20)
+            return made
+
+        def release(self, claim: Claim, *, forget: bool = False) -> bool:
+            was_held = super().release(claim, forget=forget)
+            let_go.set()
+            return was_held
+
+    store = SlowStore(clock=stage.clock)
+    said = Dedup(store=store)
+
+    async def scene() -> None:
+        guarded = Guarded(Handler(never, attempt(said).policy, is_async=True), [stage.layer], WATCH)
+        task = asyncio.ensure_future(guarded.aperform(attempt(said)))
+        await asyncio.to_thread(asked.wait, 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        answer.set()
+
+    asyncio.run(scene())
+    assert let_go.wait(20)
+    claim = store.claim(KEY, attempt(None).delivery.fingerprint, owner="another", lease_ms=30_000)
+    assert (claim.verdict, claim.takeovers) == (ClaimVerdict.FRESH, 0)
+
+
+@pytest.mark.parametrize(("alone", "takeovers"), [(True, 1), (False, 0)])
+def test_a_lost_worker_is_charged_for_what_the_mailbox_let_it_run_alone(
+    stage: Stage, alone: bool, takeovers: int
+) -> None:
+    """Invariant I15: buffered neighbours of a crash are not charged, in a store as in the mailbox."""
+    made = attempt(stage.said)
+    made.delivery.alone = alone
+    lost = stage.layer(made)
+    next(lost)
+    stage.clock.advance(60_000)
+    assert stage.elsewhere().takeovers == takeovers
+
+
+def test_on_other_brokers_a_lost_worker_is_charged_for_what_it_began_with_nothing_else_in_hand(
+    stage: Stage,
+) -> None:
+    said = Dedup(store=stage.store, key=lambda which: which)
+    lost = [stage.layer(message(said, which)) for which in "ab"]
+    for each in lost:
+        next(each)
+    stage.clock.advance(60_000)
+    taken = [stage.store.claim(f"plain:{which}", b"0" * 16, owner="me", lease_ms=1) for which in "ab"]
+    assert [each.takeovers for each in taken] == [1, 0]
 
 
 def test_a_released_attempt_lets_its_key_go(stage: Stage) -> None:

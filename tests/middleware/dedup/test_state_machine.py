@@ -43,11 +43,14 @@ class Stores(RuleBasedStateMachine):
         self.completed: dict[str, int] = {}
 
     @rule(
-        key=st.sampled_from("aaab"), body=st.sampled_from([BODY, BODY, OTHER]), owner=st.sampled_from("xyz")
+        key=st.sampled_from("aaab"),
+        body=st.sampled_from([BODY, BODY, OTHER]),
+        owner=st.sampled_from("xyz"),
+        charged=st.sampled_from([True, True, False]),
     )
-    def claim(self, key: str, body: bytes, owner: str) -> None:
-        model = self.model.claim(key, body, owner=owner, lease_ms=MODEL_LEASE_MS)
-        made = self.store.claim(key, body, owner=owner, lease_ms=LEASE_MS)
+    def claim(self, key: str, body: bytes, owner: str, charged: bool) -> None:
+        model = self.model.claim(key, body, owner=owner, lease_ms=MODEL_LEASE_MS, charged=charged)
+        made = self.store.claim(key, body, owner=owner, lease_ms=LEASE_MS, charged=charged)
         assert (made.verdict, made.fence) == (model.verdict, model.fence)
         if made.fence:
             assert made.takeovers == model.takeovers

@@ -73,6 +73,24 @@ def test_takeovers_are_over_with_the_completion(store_stage: Stage) -> None:
     assert store_stage.take().takeovers == 0
 
 
+def test_a_claim_that_is_not_charged_is_no_takeover_however_often_it_is_lost(store_stage: Stage) -> None:
+    """Invariant I15: what was lost beside others is not to blame."""
+    for _ in range(2 * TAKEOVER_LIMIT):
+        assert store_stage.lose(charged=False).takeovers == 0
+    for lost in range(TAKEOVER_LIMIT):
+        assert store_stage.lose().takeovers == lost
+    assert store_stage.lose(charged=False).takeovers == TAKEOVER_LIMIT
+    assert store_stage.lose().takeovers == TAKEOVER_LIMIT
+    assert store_stage.claim(charged=False).verdict is POISON
+
+
+def test_the_same_owner_asking_again_stays_charged_as_it_was(store_stage: Stage) -> None:
+    store_stage.claim(owner="same", lease_ms=BRIEF, charged=False)
+    store_stage.claim(owner="same", lease_ms=BRIEF)
+    store_stage.let_pass(BRIEF)
+    assert store_stage.take().takeovers == 0
+
+
 def test_poison_tells_the_fence_of_the_owner_that_was_lost_last(store_stage: Stage) -> None:
     lost = [store_stage.lose() for _ in range(1 + TAKEOVER_LIMIT)]
     claim = store_stage.claim()

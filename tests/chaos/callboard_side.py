@@ -5,12 +5,23 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Literal
 
 import dramatiq
 
-from callboard import Callboard, CallboardError, Context, DiscardEvent, Event, RejectEvent, Retry
+from callboard import (
+    Batch,
+    BatchContext,
+    Callboard,
+    CallboardError,
+    Context,
+    DiscardEvent,
+    Event,
+    RejectEvent,
+    Retry,
+)
+from callboard.actors.context import EventContext
 from callboard.actors.mailbox.infos import MailboxInfo
 from callboard.actors.mailbox.keys import OF_WORKSPACE, root_of
 from callboard.actors.mailbox.redis import RedisMailbox
@@ -25,6 +36,7 @@ from .load import (
     FATAL,
     FOLLOW,
     MINE,
+    MINES,
     QUEUES,
     SLOW_SECONDS,
     Failed,
@@ -96,7 +108,21 @@ class Mine(Event, name="chaos.mine"):
     token: str
 
 
-CONTRACTS: dict[str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Dropped | Mine]] = {
+class Batched(Event, name="chaos.batched"):
+    """For one that takes many at once."""
+
+    token: str
+
+
+class Mines(Event, name="chaos.mines"):
+    """For one that takes many at once and may end its process."""
+
+    token: str
+
+
+CONTRACTS: dict[
+    str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Dropped | Mine | Batched | Mines]
+] = {
     "quick": Quick,
     "slow": Slow,
     "flaky": Flaky,
@@ -104,7 +130,9 @@ CONTRACTS: dict[str, type[Quick | Slow | Flaky | Cause | Waiting | Doomed | Drop
     "waiting": Waiting,
     "doomed": Doomed,
     "dropped": Dropped,
+    "batched": Batched,
     MINE: Mine,
+    MINES: Mines,
 }
 
 
@@ -128,8 +156,9 @@ class CallboardSide:
         self._worker: dramatiq.Worker | None = None
         _declare_threaded(self._app, self)
         _declare_others(self._app, self)
+        _declare_batches(self._app, self)
 
-    def run(self, token: str, ctx: Context) -> AbstractContextManager[None]:
+    def run(self, token: str, ctx: EventContext) -> AbstractContextManager[None]:
         """Around what a handler does."""
         assert self._effects is not None, "only workers run handlers"
         delivery = ctx._attempt.delivery
@@ -228,6 +257,24 @@ def _declare_others(app: Callboard, side: CallboardSide) -> None:
     def mine(event: Mine, ctx: Context) -> None:
         with side.run(event.token, ctx):
             if event.token == FATAL:
+                os._exit(1)
+
+
+def _declare_batches(app: Callboard, side: CallboardSide) -> None:
+    def begin(stack: ExitStack, events: Sequence[Batched | Mines], ctx: BatchContext) -> None:
+        for event in events:
+            stack.enter_context(side.run(event.token, ctx.of(event)))
+
+    @app.actor(queue=QUEUES["batched"], batch=Batch(size=20, wait="20ms"))
+    def batched(events: list[Batched], ctx: BatchContext) -> None:
+        with ExitStack() as stack:
+            begin(stack, events, ctx)
+
+    @app.actor(queue=QUEUES[MINES], batch=Batch(size=50, wait="20ms"))
+    def mines(events: list[Mines], ctx: BatchContext) -> None:
+        with ExitStack() as stack:
+            begin(stack, events, ctx)
+            if any(event.token == FATAL for event in events):
                 os._exit(1)
 
 

@@ -16,6 +16,9 @@ FOLLOW = "follow"
 MINE = "mine"
 """An actor whose handler ends its process when the token is `FATAL`; no round asks for it."""
 
+MINES = "mines"
+"""The same in batches."""
+
 FATAL = "fatal"
 
 SLOW_SECONDS = 0.02
@@ -47,6 +50,7 @@ EVENTS = {
         Event("flaky", ("flaky",), 3),
         Event("cause", ("cause",), 3, causes=True),
         Event("waiting", ("waiting",), 3),
+        Event("batched", ("batched",), 3),
         Event("doomed", ("doomed",), 1, ending="dead", causes=True),
         Event("dropped", ("dropped",), 1, ending="discarded"),
     )
@@ -60,9 +64,11 @@ QUEUES = {
     "cause": "chain",
     FOLLOW: "chain",
     "waiting": "loop",
+    "batched": "batches",
     "doomed": "end",
     "dropped": "end",
-    MINE: "mines",
+    MINE: "mine",
+    MINES: "mines",
 }
 """The queue of each actor."""
 

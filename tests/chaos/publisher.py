@@ -66,7 +66,8 @@ class Publisher:
 
     def publish_as_a_crowd(self) -> None:
         """Publish the same event many times at a time, of which one is accepted."""
-        event = self._draw([event for event in EVENTS.values() if event.ending == "completed"])
+        known = [EVENTS[name] for name in self._side.events]
+        event = self._draw([event for event in known if event.ending == "completed"])
         tokens = self._tokens(1)
         start = threading.Barrier(CROWD_SIZE)
 

@@ -1,4 +1,4 @@
-"""One handler that kills its process, among a thousand deliveries."""
+"""One handler that kills its process, among a thousand deliveries, one by one and in batches."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.callboard_side import CallboardSide, CallboardSight
 from tests.chaos.crew import LOGS, Crew
 from tests.chaos.effects import FOLDER, TRAPS, read_effects
-from tests.chaos.load import FATAL, MINE, QUEUES, Place
+from tests.chaos.load import FATAL, MINE, MINES, QUEUES, Place
 from tests.servers import start_server
 
 INNOCENT = 999
@@ -29,11 +29,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
     server.stop()
 
 
-def publish(place: Place) -> None:
-    """A thousand events, the fatal one in their midst."""
+def publish(place: Place, kind: str) -> None:
+    """A thousand events of a kind, the fatal one in their midst."""
     tokens = [f"innocent {number}" for number in range(INNOCENT)]
     side = CallboardSide(place, None)
-    side.publish(MINE, [*tokens[:BEFORE_IT], FATAL, *tokens[BEFORE_IT:]], keyed=False, after_ms=0)
+    side.publish(kind, [*tokens[:BEFORE_IT], FATAL, *tokens[BEFORE_IT:]], keyed=False, after_ms=0)
     side.stop()
 
 
@@ -54,15 +54,16 @@ def work_until_rest(place: Place, sight: CallboardSight) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("kind", [MINE, MINES])
 def test_a_handler_that_kills_its_process_is_dead_as_poison_and_its_neighbours_are_not_charged(
-    place: Place,
+    place: Place, kind: str
 ) -> None:
     with ExitStack() as held:
         sight = held.enter_context(closing(CallboardSight(place.url)))
-        publish(place)
+        publish(place, kind)
         work_until_rest(place, sight)
-        (ended,) = sight.mailbox.ended(QUEUES[MINE])
-        queue = next(queue for queue in sight.info().queues if queue.queue == QUEUES[MINE])
+        (ended,) = sight.mailbox.ended(QUEUES[kind])
+        queue = next(queue for queue in sight.info().queues if queue.queue == QUEUES[kind])
     runs, _stalls = read_effects(Path(place.directory))
     assert (queue.accepted, queue.succeeded, queue.dead) == (INNOCENT + 1, INNOCENT, 1)
     assert (ended.reason, ended.history.crashes, ended.history.attempts) == ("poison", CRASHES, CRASHES)

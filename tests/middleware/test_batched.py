@@ -283,12 +283,14 @@ class SlowStore(MemoryDedupStore):
         self.claims = 0
         self.asked, self.go = threading.Event(), threading.Event()
 
-    def claim(self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int) -> Claim:
+    def claim(
+        self, key: str, fingerprint: bytes, *, owner: str, lease_ms: int, charged: bool = True
+    ) -> Claim:
         self.claims += 1
         if self.claims == 2:
             self.asked.set()
             assert self.go.wait(10)
-        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms)
+        return super().claim(key, fingerprint, owner=owner, lease_ms=lease_ms, charged=charged)
 
 
 def test_a_batch_that_is_cancelled_while_its_layers_wait_lets_go_of_what_they_hold() -> None:

@@ -31,6 +31,10 @@ from .worker import WorkerProcess
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.broker")
 
 
+_ENDS = ("process_message", "skip_message")
+"""The signals that come after an attempt at a plain message."""
+
+
 class CallboardBroker(dramatiq.Broker):
     """A dramatiq broker over a mailbox.
 
@@ -235,11 +239,17 @@ class CallboardBroker(dramatiq.Broker):
             self._start_worker(args[0])
         elif signal == "worker_shutdown" and self._worker is not None:
             self._worker.begin_stop()
+        elif signal == "process_message" and self._worker is not None:
+            self._worker.at_work.begins(args[0])
         super().emit_before(signal, *args, **kwargs)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Fire `after_` hooks."""
-        if _is_ticket(args) or _is_late(args):
+        if _is_ticket(args):
+            return
+        if signal in _ENDS and self._worker is not None:
+            self._worker.at_work.ended(args[0])
+        if _is_late(args):
             return
         before = self._thread.processed  # hooks may have hooks: those of what they enqueue
         self._thread.processed = _told_end(signal, args, kwargs) or before
@@ -272,6 +282,7 @@ class CallboardBroker(dramatiq.Broker):
         for middleware in self.middleware:
             if isinstance(middleware, Stack):
                 middleware.watch.stuck = process.stuck.give_up
+                process.at_work.watches.append(middleware.watch)
         process.start()
         self._worker = process
 
@@ -285,7 +296,7 @@ class _Thread(threading.local):
 
 def _told_end(signal: str, args: Sequence[Any], result: dict[str, Any]) -> PlainMessage | None:
     """The message that the hooks of a signal come after, told what its attempt came to."""
-    if signal not in ("process_message", "skip_message") or not isinstance(args[0], PlainMessage):
+    if signal not in _ENDS or not isinstance(args[0], PlainMessage):
         return None
     if signal == "process_message":
         args[0].has_run(result.get("exception"))

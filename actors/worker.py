@@ -24,6 +24,7 @@ from .performing import aperform, perform, settlement_of, settlement_of_unknown
 from .performing_batch import aperform_batch, perform_batch
 from .plain import PlainMessage
 from .renewer import Renewer
+from .reporting import AtWork, Reporter
 from .settler import Settler
 from .stuck import Stuck
 
@@ -67,6 +68,8 @@ class WorkerProcess:
             lost=self._lost,
             confirm=broker.confirm_routes,
         )
+        self.at_work = AtWork()
+        self._reporter = Reporter(mailbox, owner=self.owner, longest=self.at_work.longest)
         self.loop = EventLoop(self._perform_async, in_flight=broker.in_flight, freed=self._nudge)
         self.stuck = Stuck(self)
         self._report = Report(
@@ -80,6 +83,7 @@ class WorkerProcess:
         self.settler.start()
         self.broker.item_writer.start()
         self.renewer.start()
+        self._reporter.start()
         self.loop.start()
 
     def begin_stop(self) -> None:
@@ -98,6 +102,7 @@ class WorkerProcess:
         stop_at = time.monotonic() + seconds
         unwritten = self.broker.item_writer.stop(seconds)
         unwritten += self.settler.stop(max(0.0, stop_at - time.monotonic()))
+        self._reporter.stop()
         self.renewer.stop()
         if unwritten:
             logger.error(

@@ -46,7 +46,8 @@ class Deadline(ABC):
         self._watch = watch
         self._lock = threading.Lock()
         self._at = math.inf
-        self._attempt: Attempt | None = None
+        self.attempt: Attempt | None = None
+        """The attempt that runs, None if there is none; set last, so that `began` and `limit` are its own."""
         self.began = 0.0
         """When the attempt began, by the monotonic clock, seconds."""
         self.limit = math.inf
@@ -57,9 +58,9 @@ class Deadline(ABC):
     def arm(self, attempt: "Attempt", limit: float) -> None:
         """Let an attempt begin that may take `limit` seconds."""
         self.fired = False
-        self._attempt = attempt
         self.began = began = time.monotonic()
         self.limit = limit
+        self.attempt = attempt
         self._at = began + limit
         if limit < self._watch.shortest:
             self._watch.look_soon(limit)
@@ -79,6 +80,7 @@ class Deadline(ABC):
         """The handler has ended: nothing can interrupt it from now on."""
         with self._lock:
             self._at = math.inf
+            self.attempt = None
             if self.fired:
                 self._clear()
 
@@ -95,7 +97,7 @@ class Deadline(ABC):
                 self._fire()
                 return self._at
             self._at = math.inf
-            attempt = self._attempt
+            attempt = self.attempt
             if attempt is not None:
                 # Under the lock: from here on the handler's own thread finds that it is too late.
                 for member in {attempt, *attempt.members}:
@@ -114,6 +116,11 @@ class Deadline(ABC):
         )
         if self._watch.stuck is not None:
             self._watch.stuck(attempt)
+
+    @property
+    @abstractmethod
+    def thread(self) -> str:
+        """The name of the thread that runs it."""
 
     @abstractmethod
     def is_over(self) -> bool:
@@ -136,6 +143,11 @@ class ThreadDeadline(Deadline):
         self._thread = threading.current_thread()
         self._ident = threading.get_ident()
 
+    @property
+    def thread(self) -> str:
+        """The name of the thread that runs it."""
+        return self._thread.name
+
     def is_over(self) -> bool:
         """Whether the thread has ended."""
         return not self._thread.is_alive()
@@ -155,6 +167,12 @@ class TaskDeadline(Deadline):
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._cancelled = False
+        self._on = threading.current_thread().name
+
+    @property
+    def thread(self) -> str:
+        """The name of the thread that runs it: its event loop's."""
+        return self._on
 
     def is_over(self) -> bool:
         """Whether the task or its loop has ended."""
@@ -214,6 +232,11 @@ class Watch:
         """A task's deadline will not be armed again."""
         with self._lock:
             self._deadlines.discard(deadline)
+
+    def armed(self) -> list[Deadline]:
+        """The deadlines of what runs now."""
+        with self._lock:
+            return [each for each in self._deadlines if each.attempt is not None]
 
     def look_soon(self, limit: float) -> None:
         """Look no later than in so many seconds."""

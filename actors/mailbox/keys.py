@@ -54,6 +54,7 @@ OF_OTHERS = {
     "ENDED_ITEMS": "ended-items:",  # hash per ended id: the same, kept with the record
     "ENDED": "ended:",  # hash per ended id: the record of a delivery that has ended
     "DONE": "done:",  # hash per window, bucket and shard: digest of an id -> fingerprint, fence, moment
+    "RUNNING": "running:",  # string per worker: what it says it is at; 5 seconds
     "ALIASES": "aliases:",  # hash per length, bucket and shard: digest of an event -> ids of deliveries
 }
 

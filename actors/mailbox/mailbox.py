@@ -15,6 +15,7 @@ from .controls import Controls
 from .infos import MailboxInfo
 from .ledger import Ledger
 from .records import EndedRecord, Facts, Records
+from .running import Running
 from .schedule import Schedule
 
 MAX_CRASHES = 3
@@ -202,6 +203,11 @@ class Mailbox(Protocol):
     @property
     def ledger(self) -> Ledger:
         """What became of the single items of deliveries."""
+        ...
+
+    @property
+    def running(self) -> Running:
+        """What workers say they are at."""
         ...
 
     @property

@@ -26,6 +26,7 @@ from .memory_ledger import MemoryLedger
 from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
 from .memory_routes import Routes
+from .memory_running import MemoryRunning
 from .memory_schedule import MemorySchedule
 from .records import EndedRecord
 
@@ -49,6 +50,7 @@ class MemoryMailbox:
         self._routes = Routes(lambda now: bool(self._workers.values(now)))
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
+        self.running = MemoryRunning(self._entered)
         self.schedule = MemorySchedule(self._deliveries, self.records, self._entered)
         self.ledger = MemoryLedger(self._deliveries, self._entered)
 

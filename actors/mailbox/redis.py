@@ -33,6 +33,7 @@ from .records import EndedRecord
 from .redis_controls import RedisControls
 from .redis_ledger import RedisLedger
 from .redis_records import RedisRecords
+from .redis_running import RedisRunning
 from .redis_schedule import RedisSchedule
 from .scripts import Script, named_errors
 from .wakeups import WakeUps
@@ -100,6 +101,7 @@ class RedisMailbox:
         self.controls = RedisControls(self._ask)
         self.ledger = RedisLedger(self._run, self._ask)
         self.records = RedisRecords(self._ask)
+        self.running = RedisRunning(self._ask)
         self.schedule = RedisSchedule(self._ask, self.records, most_recorded)
         self._wake_ups = WakeUps(_connect(url, socket_timeout).connection_pool)
 

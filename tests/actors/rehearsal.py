@@ -26,6 +26,7 @@ from callboard.actors.mailbox.mailbox import (
     Verdict,
 )
 from callboard.actors.mailbox.records import EndedRecord, Records
+from callboard.actors.mailbox.running import Running
 from callboard.actors.mailbox.schedule import Schedule
 from callboard.actors.receipt import Receipt
 from callboard.actors.worker import WorkerProcess
@@ -220,6 +221,10 @@ class FaultyMailbox:
     @property
     def controls(self) -> Controls:
         return self._on("controls").controls
+
+    @property
+    def running(self) -> Running:
+        return self._on("running").running
 
     @property
     def schedule(self) -> Schedule:

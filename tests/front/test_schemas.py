@@ -13,9 +13,11 @@ from cyclopts import App
 
 from callboard.actors.mailbox.mailbox import Posting, Subscription
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.running import RunningAttempt
 from callboard.cli.exits import ExitCode
 from callboard.cli.outputs import OUTPUTS, schema_of
 from callboard.cli.program import COMMANDS
+from callboard.messages.items import ItemCounts
 from tests.actors.mailbox.conformance import LONG, posting, target
 from tests.front.conftest import InProcess
 
@@ -25,6 +27,7 @@ PLAYS: dict[str, tuple[str, ...]] = {
     "check": ("check", "shop:app"),
     "demo": ("demo", "--events", "20", "-p", "1"),
     "info": ("info",),
+    "inspect": ("inspect",),
     "queue drain": ("queue", "drain", "--timeout", "0s"),
     "queue pause": ("queue", "pause", "orders"),
     "queue purge": ("queue", "purge", "orders", "--yes"),
@@ -51,6 +54,14 @@ def busy(board: RedisMailbox) -> RedisMailbox:
     board.publish([Posting("nobody.cares", b"{}", b"0" * 16, ())])
     board.fetch("orders", 2, owner="host:1:abc", lease_ms=LONG)
     board.heartbeat("host:1:abc")
+    items = ItemCounts(succeeded=3, not_done=1)
+    board.running.tell(
+        "host:1:abc",
+        [
+            RunningAttempt("receipt:0", "orders", 1, "Thread-1", 1200, 5000, "order.placed", items=items),
+            RunningAttempt("mail:7", "orders", 2, "Thread-2", 7200, stuck=True),
+        ],
+    )
     board.controls.pause("stock", by="ann", reason="a deploy")
     return board
 

@@ -12,6 +12,7 @@ OUTPUTS = {
     "check": "check:Checked",
     "demo": "demo:Shown",
     "info": "info:Shown",
+    "inspect": "inspect:Shown",
     "queue drain": "queue_shown:Drained",
     "queue pause": "queue_shown:PausedQueues",
     "queue purge": "queue_shown:Purged",

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "Start a worker pool for an app.",
     "send": "Publish events, from an argument, a file or stdin.",
     "info": "Show what a mailbox holds and what it has done.",
+    "inspect": "Show what runs now: where, since when, and how long it still may.",
     "queue": "Pause, resume, drain or purge queues.",
     "schedule": "List what is due later; cancel or move what has not begun.",
     "routes": "Show which actor subscribes to what.",

@@ -25,6 +25,7 @@ from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_
 from ..middleware.retry import Retry
 from ..middleware.stack import Stack, default_order
 from ..observability.logs import set_level
+from ..observability.traces import Tracing
 from .actor import EventActor, check_name, invocation, is_async
 from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
@@ -66,6 +67,8 @@ class Callboard:
         lease: how long a worker that is not heard of may hold a delivery, 300 ms at least.
         in_flight: deliveries of `async def` actors that run at a time in one process, 1 at least.
         grace: how long a stopping worker waits for handlers on the event loop.
+        tracing: how events are traced; as the program has configured OpenTelemetry if None, and not at all
+            if it has not.
         middleware: dramatiq's middleware for plain actors; its defaults if None.
 
     Raises `ConfigurationError` with all that cannot be of what is given here and of the settings.
@@ -89,6 +92,7 @@ class Callboard:
         lease: str | float | timedelta = "30s",
         in_flight: int = 100,
         grace: str | float | timedelta = "30s",
+        tracing: Tracing | None = None,
         middleware: list[Middleware] | None = None,
     ) -> None:
         self.name = check_name(name, "app")
@@ -110,7 +114,7 @@ class Callboard:
         self.resources = Resources()
         self._queue_options: dict[str, Options] = {}
         self._actors: dict[str, EventActor] = {}
-        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox)
+        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox, tracing)
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
             middleware=middleware,
@@ -123,7 +127,7 @@ class Callboard:
             reroute=self.publisher.reroute,
         )
         order = default_order(self.catalog, log_successes=self.settings.log_level == "debug")
-        self._stack = Stack(order, longest_timeout=self._longest_timeout)
+        self._stack = Stack(order, longest_timeout=self._longest_timeout, tracing=self.publisher.tracing)
         self.broker.add_middleware(self._stack)
 
     @property
@@ -353,6 +357,7 @@ class Callboard:
 
     def _boot(self) -> None:
         set_level(self.settings.log_level)
+        self._stack.look_for_tracer()
         self.check()
         self._confirm_routes()
         # What handlers publish is routed by this, until the mailbox says that it has changed.

@@ -131,6 +131,8 @@ class EventContext:
             causation_id=self.id,
         )
         self._add(self._publisher.routed(prepared))
+        if prepared.span is not None:
+            prepared.span.end()  # it goes out with the success of what is going on here
         return prepared.id
 
     def _add(self, posting: "Posting") -> None:

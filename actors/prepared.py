@@ -1,5 +1,7 @@
 """An event on its way in, checked and encoded, before its routes are known."""
 
+from typing import Any
+
 import msgspec
 
 from ..messages.contract import Kind
@@ -23,6 +25,8 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The key of the entity it is about; empty if it names none."""
     said_key: bool
     """The publisher named the key itself, so no actor's dedup option has a say in it."""
+    span: Any = None
+    """Its `Publishing`, where traces are configured."""
 
     def __repr__(self) -> str:
         return f"<Prepared {self.name} id={self.id}>"

@@ -18,12 +18,14 @@ from ..messages.errors import (
 )
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
 from ..messages.timing import After, read_after
+from ..observability.traces import Tracing
 from .chunks import chunks, one_ahead
 from .mailbox.mailbox import Mailbox, Posting
 from .prepared import Prepared
 from .receipt import DeliveryReceipt, Receipt, result_of
 from .routes import Routes, RouteTable
 from .routing import rerouted, routed
+from .tracing import begin_span, spans_of
 
 __all__ = ["DeliveryReceipt", "KeyOf", "PublishOptions", "Publisher", "Receipt", "When"]
 
@@ -58,7 +60,14 @@ _UNANSWERED = Receipt("", ())
 class Publisher:
     """Publishes the events of one app. Safe to use from many threads."""
 
-    def __init__(self, source: str, routes: Routes, mailbox: Callable[[], Mailbox]) -> None:
+    def __init__(
+        self,
+        source: str,
+        routes: Routes,
+        mailbox: Callable[[], Mailbox],
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.tracing = tracing or Tracing()
         self._source = source
         self._routes = routes
         self._mailbox = mailbox
@@ -83,15 +92,23 @@ class Publisher:
         due = after if isinstance(after, After) else self.when(after)
         key = dedup_key_of(event) if dedup_key is None else check_key(dedup_key)
         identity = str(uuid7())
-        encoded = encode(
-            event,
-            id=identity,
-            source=self._source,
-            time=None if self.clock is None else self._now(),
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            attributes=attributes,
-        )
+        spans = self.tracing.spans()
+        span = None if spans is None else begin_span(spans, contract.name, identity, correlation_id)
+        try:
+            encoded = encode(
+                event,
+                id=identity,
+                source=self._source,
+                time=None if self.clock is None else self._now(),
+                correlation_id=correlation_id,
+                causation_id=causation_id,
+                attributes=attributes,
+                traceparent=None if span is None else span.traceparent,
+            )
+        except PublishError as error:
+            if span is not None:
+                span.end(error)
+            raise
         if self.watch is not None:
             self.watch(identity, event)
         return Prepared(
@@ -107,6 +124,7 @@ class Publisher:
             required,
             encoded.entity or "",
             dedup_key is not None,
+            span,
         )
 
     def prepare_many(
@@ -175,6 +193,12 @@ class Publisher:
         return receipts
 
     def _post(self, chunk: Sequence[Prepared | PublishError]) -> list[Receipt | PublishError]:
+        if self.tracing.spans() is None:
+            return self._posted(chunk)
+        with spans_of(chunk) as told:
+            return told(self._posted(chunk))
+
+    def _posted(self, chunk: Sequence[Prepared | PublishError]) -> list[Receipt | PublishError]:
         mailbox = self._mailbox()
         may_be_stored: AbstractSet[int] = _NONE
         while True:

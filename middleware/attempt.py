@@ -10,10 +10,12 @@ from ..messages.conceal import secrets_of
 from ..messages.delivery import Delivery, ErrorRecord, History
 from ..messages.envelope import Envelope
 from ..messages.event import Event
+from ..observability.traces import trace_id_in
 from .discard import Discard
 from .retry import Retry
 
 if TYPE_CHECKING:
+    from ..observability.spans import Processing
     from .deadline import Deadline
     from .dedup.option import Dedup
     from .layer import Layering
@@ -58,8 +60,10 @@ class Attempt:
         "policy",
         "published",
         "result",
+        "span",
         "started",
         "timeout",
+        "traceparent",
     )
 
     envelope: Envelope
@@ -82,6 +86,10 @@ class Attempt:
         """The layers that wait for what the handler comes to, the outermost first."""
         self.deadline: Deadline | None = None
         """Set when the handler starts, if it has a timeout."""
+        self.span: Processing | None = None
+        """The span it runs in, where traces are configured."""
+        self.traceparent: str | None = None
+        """The W3C trace context of a plain actor's message; an event's is in its envelope."""
         self.exception: BaseException | None = None
         self.published: list[Any] | None = None
         """What the handler published, to go out with its success."""
@@ -99,12 +107,27 @@ class Attempt:
         """The attempts that one call of the handler is for."""
         return (self,)
 
+    @property
+    def trace_id(self) -> str | None:
+        """The id of the trace that it is part of, or that its event was published in; None for neither."""
+        if self.span is not None:
+            return self.span.trace_id
+        envelope: Envelope | None = getattr(self, "envelope", None)
+        return trace_id_in(self.traceparent if envelope is None else envelope.traceparent)
+
     def log_fields(self) -> dict[str, object]:
         """What every line carries that is written in its handler: ids and metadata, no content."""
         delivery = self.delivery
         envelope: Envelope | None = getattr(self, "envelope", None)
+        trace_id = self.trace_id
+        traced = {} if trace_id is None else {"trace_id": trace_id}
         if envelope is None:
-            return {"actor": self.policy.actor, "delivery": delivery.id, "attempt": delivery.attempt}
+            return {
+                "actor": self.policy.actor,
+                "delivery": delivery.id,
+                "attempt": delivery.attempt,
+                **traced,
+            }
         return {
             "event_name": envelope.type,
             "event_id": envelope.id,
@@ -112,6 +135,7 @@ class Attempt:
             "delivery": _without_key(delivery, envelope.id),
             "attempt": delivery.attempt,
             "correlation_id": envelope.correlationid or envelope.id,
+            **traced,
         }
 
     def secrets(self) -> Sequence[str]:

@@ -7,12 +7,13 @@ remains is handed to the handler at once. What it raises becomes an outcome only
 import asyncio
 from collections.abc import Sequence
 
-from ..messages.delivery import Outcome
+from ..messages.delivery import RELEASED, Outcome
 from ..observability.current import current
 from .attempt import Attempt
 from .batch_run import BatchRun, Report, Together
 from .guarded import Guarded, give_up
 from .timeout import TOO_LATE, acall, call
+from .trace import end_span, traced_batch
 
 
 class Batched(Guarded):
@@ -24,11 +25,7 @@ class Batched(Guarded):
         try:
             together = run.step(None)
             while together is not None:
-                before = current.set(together)
-                try:
-                    outcome = call(self._watch, self._invoke, together)
-                finally:
-                    current.reset(before)
+                outcome = self._call(together)
                 if together.given_up:
                     report.late(together)
                     return
@@ -44,8 +41,7 @@ class Batched(Guarded):
         try:
             together = await self._step(run, None)
             while together is not None:
-                current.set(together)  # of this task alone
-                outcome = await acall(self._watch, self._invoke, together)
+                outcome = await self._acall(together)
                 if together.given_up:
                     break
                 together = await self._step(run, outcome)
@@ -60,6 +56,27 @@ class Batched(Guarded):
         finally:
             if together is not None and together.given_up:
                 report.late(together)
+
+    def _call(self, together: Together) -> Outcome:
+        before = current.set(together)
+        try:
+            if self.spans is None:
+                return call(self._watch, self._invoke, together)
+            with traced_batch(self.spans, together):
+                outcome = call(self._watch, self._invoke, together)
+                end_span(together, outcome)
+                return outcome
+        finally:
+            current.reset(before)
+
+    async def _acall(self, together: Together) -> Outcome:
+        current.set(together)  # of this task alone
+        if self.spans is None:
+            return await acall(self._watch, self._invoke, together)
+        with traced_batch(self.spans, together):
+            outcome = await acall(self._watch, self._invoke, together)
+            end_span(together, outcome)
+            return outcome
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run a `def` handler for a batch of one."""
@@ -87,4 +104,8 @@ class Batched(Guarded):
 
 def given_up(attempt: Attempt) -> list[tuple[Attempt, Outcome]]:
     """What those come to whose handler will not end, and those that wait behind it; see `give_up`."""
-    return attempt.run.give_up(attempt) if isinstance(attempt, Together) else [(attempt, give_up(attempt))]
+    if not isinstance(attempt, Together):
+        return [(attempt, give_up(attempt))]
+    outcomes = attempt.run.give_up(attempt)
+    end_span(attempt, outcomes[0][1] if outcomes else RELEASED)
+    return outcomes

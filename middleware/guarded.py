@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,6 +16,10 @@ from .dedup.layer import wants_store
 from .layer import Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
+from .trace import end_span, traced
+
+if TYPE_CHECKING:
+    from ..observability.spans import Spans
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.stack")
 
@@ -49,6 +53,8 @@ class Guarded:
         self.is_async = handler.is_async
         self.policy = handler.policy
         self.layers = tuple(layers)
+        self.spans: Spans | None = None
+        """What begins spans, where traces are configured."""
         self._invoke = handler.invoke
         self._watch = watch
         self._waits = wants_store(handler.policy)
@@ -56,6 +62,23 @@ class Guarded:
 
     def perform(self, attempt: Attempt) -> Outcome:
         """Run a `def` handler."""
+        if self.spans is None:
+            return self._perform(attempt)
+        with traced(self.spans, attempt):
+            outcome = self._perform(attempt)
+            end_span(attempt, outcome)
+        return outcome
+
+    async def aperform(self, attempt: Attempt) -> Outcome:
+        """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
+        if self.spans is None:
+            return await self._aperform(attempt)
+        with traced(self.spans, attempt):
+            outcome = await self._aperform(attempt)
+            end_span(attempt, outcome)
+        return outcome
+
+    def _perform(self, attempt: Attempt) -> Outcome:
         entered = attempt.entered
         before = current.set(attempt)
         try:
@@ -68,8 +91,7 @@ class Guarded:
         finally:
             current.reset(before)
 
-    async def aperform(self, attempt: Attempt) -> Outcome:
-        """Run an `async def` handler; when its task is cancelled the layers see it `released`."""
+    async def _aperform(self, attempt: Attempt) -> Outcome:
         entered = attempt.entered
         current.set(attempt)  # of this task alone, so it ends with it
         outcome = await self._aenter(attempt, entered)
@@ -125,7 +147,9 @@ class Guarded:
 def give_up(attempt: Attempt) -> Outcome:
     """What an attempt comes to whose handler will not end, by the layers around it: asked from another thread
     than the one that is stuck, which leaves the layers alone from then on."""
-    return leave(attempt, attempt.entered, failure(attempt, timed_out(attempt)))
+    outcome = leave(attempt, attempt.entered, failure(attempt, timed_out(attempt)))
+    end_span(attempt, outcome)
+    return outcome
 
 
 def leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:

@@ -17,6 +17,9 @@ from .plain_delivery import delivery_of
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.plain")
 
+TRACEPARENT = "traceparent"
+"""The option in which a message carries the W3C trace context that it was enqueued in."""
+
 _LONGEST_PAUSE = 5.0
 
 
@@ -47,6 +50,7 @@ class PlainActor:
         policy = self.guarded.policy
         attempt = Attempt(delivery_of(message, has_dedup=policy.dedup is not None), policy)
         attempt.arguments = (args, kwargs)
+        attempt.traceparent = message.options.get(TRACEPARENT)
         attempt.held = getattr(message, "delivery", attempt.delivery)
         outcome = self.guarded.perform(attempt)
         if attempt.given_up:

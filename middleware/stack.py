@@ -11,6 +11,7 @@ from dramatiq.broker import MessageProxy
 
 from ..messages.catalog import Catalog
 from ..messages.errors import ConfigurationError
+from ..observability.traces import Tracing
 from .attempt import Policy
 from .batched import Batched
 from .deadline import Watch
@@ -22,7 +23,7 @@ from .guarded import Guarded, Handler
 from .layer import Layer, Place
 from .log import log, log_all
 from .options import Length, Options
-from .plain import PlainActor, plain_handler
+from .plain import TRACEPARENT, PlainActor, plain_handler
 from .plain_options import take_options
 from .retry import Retry, retry
 from .timeout import LONGEST_TIMEOUT
@@ -64,6 +65,7 @@ class Stack(dramatiq.Middleware):
         order: the layers; `default_order` if None.
         timeout, retry, discard, dedup: for plain actors that say nothing else; None leaves it to dramatiq.
         longest_timeout: what no actor may exceed, in seconds.
+        tracing: how messages are traced; as the program has configured OpenTelemetry if None.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class Stack(dramatiq.Middleware):
         discard: Discard | Sequence[Discard] | None = None,
         dedup: Dedup | None = None,
         longest_timeout: float = LONGEST_TIMEOUT,
+        tracing: Tracing | None = None,
     ) -> None:
         self.order = default_order(Catalog()) if order is None else tuple(order)
         self.options = Options(timeout=timeout, retry=retry, discard=discard, dedup=dedup)
         self.longest_timeout = longest_timeout
         self.watch = Watch()
-        self._has_guarded = False
+        self.tracing = tracing or Tracing()
+        self._guardeds: list[Guarded] = []
         self._current = _Current()
 
     @property
@@ -93,7 +97,7 @@ class Stack(dramatiq.Middleware):
 
         Raises `ConfigurationError` for a place there is not, and when actors were declared already.
         """
-        if self._has_guarded:
+        if self._guardeds:
             raise ConfigurationError("a layer stands around all actors: add it before the first is declared")
         if not _makes_generators(layer):
             raise ConfigurationError(
@@ -138,10 +142,34 @@ class Stack(dramatiq.Middleware):
         del broker
         self._current.message = message
 
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """See whether traces are configured by now."""
+        del broker, worker
+        self.look_for_tracer()
+
+    def look_for_tracer(self) -> None:
+        """See whether traces are configured by now; until they are, attempts have no spans."""
+        spans = self.tracing.spans()
+        for guarded in self._guardeds:
+            guarded.spans = spans
+
+    def before_enqueue(
+        self, broker: dramatiq.Broker, message: dramatiq.Message[Any], delay: int | None
+    ) -> None:
+        """Let a message carry the trace it was enqueued in; a retry goes on with the one it has."""
+        del broker, delay
+        spans = self.tracing.spans()
+        if spans is not None and TRACEPARENT not in message.options:
+            span = spans.publish(message.actor_name, {"messaging.message.id": message.message_id})
+            message.options[TRACEPARENT] = span.traceparent
+            span.end()
+
     def _guarded(self, handler: Handler) -> Guarded:
-        self._has_guarded = True
         kind = Batched if handler.is_batch else Guarded
-        return kind(handler, self.layers_for(handler.policy), self.watch)
+        guarded = kind(handler, self.layers_for(handler.policy), self.watch)
+        guarded.spans = self.tracing.spans()
+        self._guardeds.append(guarded)
+        return guarded
 
 
 def _makes_generators(layer: object) -> bool:

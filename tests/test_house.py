@@ -52,6 +52,7 @@ PUBLIC = [
     "SkipItem",
     "Stack",
     "TimeIsUp",
+    "Tracing",
 ]
 
 LOOK = """

@@ -27,6 +27,7 @@ from .middleware.signals import (
     TimeIsUp,
 )
 from .middleware.stack import Stack
+from .observability.traces import Tracing
 
 __all__ = [
     "Batch",
@@ -57,4 +58,5 @@ __all__ = [
     "SkipItem",
     "Stack",
     "TimeIsUp",
+    "Tracing",
 ]

@@ -13,7 +13,7 @@ from .attempt import Attempt
 from .batch_run import BatchRun, Report, Together
 from .guarded import Guarded, give_up
 from .timeout import TOO_LATE, acall, call
-from .trace import end_span, traced_batch
+from .trace import end_own, end_span, traced_batch
 
 
 class Batched(Guarded):
@@ -64,7 +64,7 @@ class Batched(Guarded):
                 return call(self._watch, self._invoke, together)
             with traced_batch(self.spans, together):
                 outcome = call(self._watch, self._invoke, together)
-                end_span(together, outcome)
+                end_own(together, outcome)
                 return outcome
         finally:
             current.reset(before)
@@ -75,7 +75,7 @@ class Batched(Guarded):
             return await acall(self._watch, self._invoke, together)
         with traced_batch(self.spans, together):
             outcome = await acall(self._watch, self._invoke, together)
-            end_span(together, outcome)
+            end_own(together, outcome)
             return outcome
 
     def perform(self, attempt: Attempt) -> Outcome:

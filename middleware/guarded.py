@@ -16,7 +16,7 @@ from .dedup.layer import wants_store
 from .layer import Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
-from .trace import end_span, traced
+from .trace import end_own, end_span, traced
 
 if TYPE_CHECKING:
     from ..observability.spans import Spans
@@ -66,7 +66,7 @@ class Guarded:
             return self._perform(attempt)
         with traced(self.spans, attempt):
             outcome = self._perform(attempt)
-            end_span(attempt, outcome)
+            end_own(attempt, outcome)
         return outcome
 
     async def aperform(self, attempt: Attempt) -> Outcome:
@@ -75,7 +75,7 @@ class Guarded:
             return await self._aperform(attempt)
         with traced(self.spans, attempt):
             outcome = await self._aperform(attempt)
-            end_span(attempt, outcome)
+            end_own(attempt, outcome)
         return outcome
 
     def _perform(self, attempt: Attempt) -> Outcome:

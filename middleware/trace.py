@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def traced(spans: "Spans", attempt: "Attempt") -> Iterator[None]:
-    """Run one attempt in a span; `end_span` tells what it came to."""
+    """Run one attempt in a span; `end_own` tells what it came to."""
     envelope = _envelope_of(attempt)
     traceparent = attempt.traceparent if envelope is None else envelope.traceparent
     delivery = attempt.delivery
@@ -30,7 +30,7 @@ def traced(spans: "Spans", attempt: "Attempt") -> Iterator[None]:
         try:
             yield
         finally:
-            end_span(attempt, RELEASED)
+            end_own(attempt, RELEASED)
 
 
 @contextmanager
@@ -47,7 +47,13 @@ def traced_batch(spans: "Spans", together: "Attempt") -> Iterator[None]:
         try:
             yield
         finally:
-            end_span(together, RELEASED)
+            end_own(together, RELEASED)
+
+
+def end_own(attempt: "Attempt", outcome: Outcome) -> None:
+    """The same by the handler's own thread or task, which has no say in what was given up."""
+    if not attempt.given_up:
+        end_span(attempt, outcome)
 
 
 def end_span(attempt: "Attempt", outcome: Outcome) -> None:

@@ -70,8 +70,15 @@ def _recorded(attempt: Attempt, settlement: Settlement) -> Settlement:
         if said is None and attempt.delivery.history is NO_HISTORY and not attempt.has_ledger:
             return settlement
         settlement = replace(settlement, history=attempt.history(None))
-    retention_ms = ENDED_RETENTION_MS if said is None else said
+    retention_ms = _usual_retention(settlement) if said is None else said
     return replace(settlement, facts=_facts_of(attempt, envelope), retention_ms=retention_ms)
+
+
+def _usual_retention(settlement: Settlement) -> int:
+    """Who looks for a success does so soon: its record stays as long as it is known that it was one."""
+    if settlement.outcome.kind in COMPLETED:
+        return min(settlement.window_ms, ENDED_RETENTION_MS)
+    return ENDED_RETENTION_MS
 
 
 def _facts_of(attempt: Attempt, envelope: Envelope | None) -> Facts:

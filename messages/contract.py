@@ -49,8 +49,8 @@ class Contract(msgspec.Struct, frozen=True):
     """How long a completed dedup key is remembered, milliseconds."""
     cls: "type[Event]"
     retention_ms: int | None = None
-    """How long a record of each delivery is kept, successes too; None for 30 days, and none of a success at
-    the first attempt."""
+    """How long a record of each delivery is kept, successes too; None for 30 days, the window of a success
+    that had retries or items, and none of any other success."""
 
 
 class Declaration(msgspec.Struct, frozen=True):

@@ -96,6 +96,8 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     last_error: ErrorRecord | None = None
     items: bool = False
     """Whether the mailbox's ledger may hold items of it."""
+    replays: int = 0
+    """How often it was replayed with its items: those given up before the last time are tried again."""
     carried: bytes = b""
     """What an attempt leaves to the next one in place of the body; only plain messages have it."""
 

@@ -101,7 +101,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, metaclass=EventMeta, abstract
     Class keywords: `name` (dotted lower-case words), `version` (from 1), `key` (the fields that name the
     entity), `dedup` (the fields that make the dedup key, if not the event's id), `kind`, `window` (how
     long a completed dedup key is remembered), `retention` (how long a record of every delivery is kept,
-    first-attempt successes too), `abstract=True` for a base without a name, and those of
+    those of successes too), `abstract=True` for a base without a name, and those of
     `msgspec.Struct`. Only `kind` is inherited. Its repr shows the fields of `key` alone.
     """
 

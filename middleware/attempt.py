@@ -163,6 +163,7 @@ class Attempt:
             first_error=earlier.first_error or error,
             last_error=error or earlier.last_error,
             items=self.has_ledger,
+            replays=earlier.replays,
         )
 
 

@@ -20,7 +20,9 @@ class Ledger(Protocol):
     """Keeps a record for each item of the deliveries whose handlers work through many.
 
     It goes with the delivery, and is kept with its record when it has ended: a success of which no
-    record is kept drops it. Every method raises `MailboxUnavailable` or `MailboxRefused` as a mailbox's do.
+    record is kept drops it. It goes along when a dead letter is replayed to its own actor, and what was
+    given up until then is to be tried again: it is `rejected` no more. Every method raises
+    `MailboxUnavailable` or `MailboxRefused` as a mailbox's do.
     """
 
     def write(self, notes: Sequence[Notes]) -> list[bool]:
@@ -36,5 +38,6 @@ class Ledger(Protocol):
         ...
 
     def of_ended(self, record_id: str) -> list[ItemRecord]:
-        """The records of a delivery that has ended, by the id of its record."""
+        """The records of a delivery that has ended, by the id of its record; none if they went along with a
+        replay."""
         ...

@@ -31,7 +31,7 @@ MIN_WINDOW_MS = 120_000
 """A completion is remembered at least this long, so that a settlement sent twice is known as one."""
 
 ENDED_RETENTION_MS = 30 * 24 * 3_600_000
-"""How long the record of a delivery is kept whose contract does not say."""
+"""How long the record of a failure is kept whose contract does not say; that of a success no longer."""
 
 MOST_RECORDED = 1_000_000
 """Records of one kind that a queue keeps, if the settings do not say: beyond it the oldest is forgotten."""

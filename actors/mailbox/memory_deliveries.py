@@ -189,11 +189,12 @@ class Deliveries:
         self.queue(target.queue).tallies["accepted"] += 1
         return Verdict.ACCEPTED
 
-    def arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> None:
+    def arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> Live:
         """Let a delivery live."""
         live = Live(_identity(target), target.queue, stored, target.lane)
         self._live[live.id] = live
         self.queue(live.queue).place(live, due_at, now)
+        return live
 
     def _hand_out(self, live: Live, owner: str, lease_end: int) -> Delivery:
         self._last_fence += 1

@@ -48,6 +48,10 @@ class Ended:
         self._forget_lapsed(now)
         return list(self._items.get(name, {}).values())
 
+    def take_items(self, name: str) -> dict[str, ItemRecord]:
+        """The same, by what tells them apart; they are no longer kept here."""
+        return self._items.pop(name, {})
+
     def of(self, delivery: str, now: int) -> list[EndedRecord]:
         """The records of one delivery, the latest first."""
         self._forget_lapsed(now)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, OutcomeKind, Reason
+from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, History, OutcomeKind, Reason
 from .mailbox import Target, Verdict
 from .memory_deliveries import Deliveries
 from .memory_remembered import Remembered
@@ -72,14 +72,20 @@ class MemoryRecords:
 
     def _revive(self, letter: Replay, record: EndedRecord, now: int) -> Redress:
         actor, _, key = letter.id.partition(":")
-        lane = letter.lane or (record.lane if letter.id == record.delivery else "")
+        is_itself = letter.id == record.delivery
+        lane = letter.lane or (record.lane if is_itself else "")
         target = Target(actor, letter.queue, key, letter.window_ms, lane)
         fingerprint = record.stored[:FINGERPRINT_SIZE]
         verdict = self._deliveries.judge(target, fingerprint, now)
         if verdict is not Verdict.ACCEPTED:
             return Redress.DUPLICATE if verdict is Verdict.DUPLICATE else Redress.CONFLICT
         # Its age begins anew, or it would be too old at once.
-        self._deliveries.arrive(target, fingerprint + b"%013d%013d" % (now, now) + record.body, now, now)
+        stored = fingerprint + b"%013d%013d" % (now, now) + record.body
+        live = self._deliveries.arrive(target, stored, now, now)
+        items = self._deliveries.records.take_items(record.id) if is_itself else {}
+        if items:
+            live.items = {field: replace(item, rejected=False) for field, item in items.items()}
+            live.history = History(items=True, replays=record.history.replays + 1)
         self._deliveries.queue(letter.queue).tallies["replayed"] += 1
         return Redress.DONE
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from ...messages.delivery import ACCEPTED_END, HEADER_SIZE, NO_HISTORY, Outcome, OutcomeKind, Reason
+from ...messages.delivery import ACCEPTED_END, HEADER_SIZE, Outcome, OutcomeKind, Reason
 from ...messages.timing import DAY_MS, After
 from .memory_deliveries import Deliveries
 from .memory_ended import event_in
@@ -47,7 +47,7 @@ class MemorySchedule(Schedule):
         def move(live: Live, now: int) -> None:
             due_at = now + after.delay_ms if after.delay_ms > 0 else max(now, after.due_at)
             queue = self._deliveries.queue(live.queue)
-            if live.history == NO_HISTORY:
+            if not live.history.attempts:
                 live.stored = live.stored[:ACCEPTED_END] + b"%013d" % due_at + live.stored[HEADER_SIZE:]
                 queue.leave_lanes(live)
                 self._deliveries.aliases.note(event_in(live.stored), live.id, now, due_at + DAY_MS)

@@ -257,8 +257,9 @@ class Records(Protocol):
     def replay(self, letters: Sequence[Replay], run: str) -> list[Redress]:
         """Make dead letters live again, all at one moment: their attempts and their age begin anew.
 
-        The record is marked as replayed. Called again with the same `run`, a name nobody else gives, it
-        answers the same and changes nothing.
+        What became of its items goes along with each that stays the same delivery; see `Ledger`. The record
+        is marked as replayed. Called again with the same `run`, a name nobody else gives, it answers the
+        same and changes nothing.
         """
         ...
 

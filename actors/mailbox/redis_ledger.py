@@ -50,10 +50,10 @@ class RedisLedger:
         records: dict[str, ItemRecord] = {}
         cursor: Argument = 0
         while True:
-            cursor, entries = self._ask("items-read", place, name, cursor, MOST_AT_ONCE)
+            cursor, entries, replays = self._ask("items-read", place, name, cursor, MOST_AT_ONCE)
             flat = iter(entries)
             for field, value in zip(flat, flat, strict=True):
-                record = decoded(field.decode(), value.decode())
+                record = decoded(field.decode(), value.decode(), replays)
                 records[record.field] = record
             if cursor == b"0":
                 return list(records.values())
@@ -79,30 +79,36 @@ def _arguments(notes: Sequence[Notes]) -> list[Argument]:
     out: list[Argument] = [len(notes)]
     for each in notes:
         out += (each.delivery.id, token_of(each.delivery), len(each.records))
-        out += chain.from_iterable((record.field, encoded(record)) for record in each.records)
+        replays = each.delivery.history.replays
+        out += chain.from_iterable((record.field, encoded(record, replays)) for record in each.records)
     return out
 
 
-def encoded(record: ItemRecord) -> str:
-    """A record as the server keeps it: letter and tries, when it began, how long it took, its error."""
-    letter = _REJECTED if record.rejected else _LETTERS[record.status]
+def encoded(record: ItemRecord, replays: int) -> str:
+    """A record as the server keeps it: letter and tries, when it began, how long it took, its error.
+
+    One that was given up tells how often its delivery had been replayed by then.
+    """
+    letter = f"{_REJECTED}{replays}." if record.rejected else _LETTERS[record.status]
     head = f"{letter}{record.attempts} {record.started_at} {record.ended_at - record.started_at}"
     if record.error is None:
         return head
     return f"{head} {record.error.type.replace(' ', '_')} {record.error.message}"
 
 
-def decoded(field: str, value: str) -> ItemRecord:
-    """The record of a field and what the server keeps of it."""
+def decoded(field: str, value: str, replays: int) -> ItemRecord:
+    """The record of a field and what the server keeps of it, of a delivery that was replayed so often."""
     loop, _, key = field.partition(":")
     tries, began, took, *error = value.split(" ", 4)
     started_at = int(began)
     ended_at = started_at + int(took)
-    rejected = tries[0] == _REJECTED
+    given_up = tries[0] == _REJECTED
+    before, _, attempts = tries[1:].rpartition(".")
+    rejected = given_up and int(before) == replays
     return ItemRecord(
         key,
-        ItemStatus.FAILED if rejected else _STATUSES[tries[0]],
-        int(tries[1:]),
+        ItemStatus.FAILED if given_up else _STATUSES[tries[0]],
+        int(attempts),
         started_at,
         ended_at,
         ErrorRecord(error[0], error[1], ended_at) if error else None,

@@ -16,6 +16,23 @@ class Paid(Event, name="order.paid", version=3, key="order_id", retention="90d")
     order_id: str
 
 
+class Brief(Event, name="brief", window="1h"):
+    """An event whose completions are soon forgotten."""
+
+
+class Ages(Event, name="ages", window="90d"):
+    """An event whose completions are remembered for longer than failures."""
+
+
+class KeptAges(Event, name="ages.kept", window="1h", retention="90d"):
+    """An event that says both."""
+
+
+def _fails_first(ctx: Context) -> None:
+    if ctx.attempt == 1:
+        raise KeyError("the first attempt fails")
+
+
 def records(app: Callboard, kind: OutcomeKind) -> list[EndedRecord]:
     """What is kept of a kind, the latest first."""
     return list(records_in(app.mailbox.records, Span("default", kind, bodies=True)))
@@ -37,8 +54,7 @@ def test_a_success_at_the_first_attempt_leaves_no_record(app: Callboard) -> None
 def test_a_success_after_a_retry_tells_what_went_wrong_before(app: Callboard) -> None:
     @app.actor(retry=Retry.every(0.001))
     def handler(event: OrderPlaced, ctx: Context) -> None:
-        if ctx.attempt == 1:
-            raise KeyError("the first attempt fails")
+        _fails_first(ctx)
 
     receipt = app.publish(OrderPlaced("A-1"))
     work_off(app)
@@ -48,7 +64,31 @@ def test_a_success_after_a_retry_tells_what_went_wrong_before(app: Callboard) ->
     assert record.history.attempts == 2
     assert record.history.first_error is not None
     assert (record.history.first_error.type, len(record.history.first_error.origin)) == ("KeyError", 12)
-    assert record.until - record.at == 30 * DAY
+    assert record.until - record.at == DAY
+
+
+@pytest.mark.parametrize(
+    ("event", "hours"), [(Brief(), 1), (Ages(), 30 * 24), (KeptAges(), 90 * 24)], ids=str
+)
+@pytest.mark.parametrize("why", ["history", "items"])
+def test_the_record_of_a_success_is_kept_for_its_window_or_its_retention(
+    app: Callboard, event: Event, hours: int, why: str
+) -> None:
+    @app.actor(retry=Retry.every(0.001))
+    def handler(event: Brief | Ages | KeptAges, ctx: Context) -> None:
+        if why == "history":
+            _fails_first(ctx)
+        else:
+            for item in ctx.items(["a", "b"]):
+                with item:
+                    pass
+
+    app.publish(event)
+    work_off(app)
+    (record,) = records(app, OutcomeKind.SUCCEEDED)
+    assert record.until - record.at == hours * 3_600_000
+    items = app.mailbox.ledger.of_ended(record.id)
+    assert sorted(each.key for each in items) == (["a", "b"] if why == "items" else [])
 
 
 def test_a_contract_with_a_retention_keeps_a_record_of_every_delivery(app: Callboard) -> None:

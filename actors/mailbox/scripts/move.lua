@@ -22,7 +22,7 @@ local function due_anew(queue, id)
 end
 
 local letters = take_out_each(take_number(), function(queue, id)
-  if call('HEXISTS', HISTORY, id) == 0 then
+  if not cjson.decode(call('HGET', HISTORY, id) or '{}').attempts then
     due_anew(queue, id)
   end
   if has_lanes(queue) then

@@ -5,6 +5,20 @@
 local run = take()
 local answers = {}
 
+local function delivery_of(name)
+  return name:match('^(.*)#')
+end
+
+-- One step, however many there are: which of them were given up before is told by the count.
+local function take_items_along(name, id)
+  if call('EXISTS', ENDED_ITEMS .. name) == 1 then
+    local replays = cjson.decode(call('HGET', ENDED .. name, 'history')).replays or 0
+    call('RENAME', ENDED_ITEMS .. name, ITEMS .. id)
+    call('PERSIST', ITEMS .. id)
+    call('HSET', HISTORY, id, cjson.encode({items = true, replays = replays + 1}))
+  end
+end
+
 local function replay(name, target)
   local letter, answer = take_letter(name, run, 'replayed')
   if not letter then
@@ -15,8 +29,9 @@ local function replay(name, target)
   if verdict ~= ACCEPTED then
     return verdict == DUPLICATE and 'duplicate' or 'conflict'
   end
-  if target.lane == '' and sub(name, 1, #target.id + 1) == target.id .. '#' then
-    target.lane = letter.lane
+  if delivery_of(name) == target.id then
+    target.lane = target.lane == '' and letter.lane or target.lane
+    take_items_along(name, target.id)
   end
   local body = call('HGET', ENDED .. name, 'body')
   -- Its age begins anew, or it would be too old at once.

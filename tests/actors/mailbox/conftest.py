@@ -79,3 +79,13 @@ def virtual_stage() -> Iterator[VirtualStage]:
     stage = VirtualStage()
     yield stage
     stage.close()
+
+
+@pytest.fixture(params=["valkey", "redis_server"])
+def server_stage(
+    request: pytest.FixtureRequest, open_stage: Callable[[str], ServerStage]
+) -> Iterator[ServerStage]:
+    """A workspace on each server."""
+    stage = open_stage(request.getfixturevalue(request.param).url)
+    yield stage
+    stage.close()

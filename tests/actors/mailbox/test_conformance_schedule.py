@@ -1,7 +1,5 @@
 """Cancelling, moving and listing what has not begun, in every mailbox."""
 
-from collections.abc import Callable, Iterator
-
 import pytest
 from msgspec.structs import replace
 
@@ -414,16 +412,6 @@ def test_several_queues_are_listed_as_one(stage: Stage) -> None:
 
 
 # Faults.
-
-
-@pytest.fixture(params=["valkey", "redis_server"])
-def server_stage(
-    request: pytest.FixtureRequest, open_stage: Callable[[str], ServerStage]
-) -> Iterator[ServerStage]:
-    """A workspace on each server."""
-    stage = open_stage(request.getfixturevalue(request.param).url)
-    yield stage
-    stage.close()
 
 
 @pytest.mark.parametrize(("script", "became"), [("cancel", Became.CANCELLED), ("move", Became.MOVED)])

@@ -25,11 +25,13 @@ from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_
 from ..middleware.retry import Retry
 from ..middleware.stack import Stack, default_order
 from ..observability.logs import set_level
+from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
 from .actor import EventActor, check_name, invocation, is_async
 from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
 from .changing import changed_by
+from .exporting import Exporting
 from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
@@ -114,7 +116,9 @@ class Callboard:
         self.resources = Resources()
         self._queue_options: dict[str, Options] = {}
         self._actors: dict[str, EventActor] = {}
-        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox, tracing)
+        self.metrics = Recorder()
+        recorder = None if self.settings.metrics is None else self.metrics
+        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox, tracing, recorder)
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
             middleware=middleware,
@@ -125,10 +129,15 @@ class Callboard:
             confirm_routes=self._confirm_routes,
             stopped=self.resources.close,
             reroute=self.publisher.reroute,
+            recorder=recorder,
         )
-        order = default_order(self.catalog, log_successes=self.settings.log_level == "debug")
+        order = default_order(
+            self.catalog, measured=recorder is not None, log_successes=self.settings.log_level == "debug"
+        )
         self._stack = Stack(order, longest_timeout=self._longest_timeout, tracing=self.publisher.tracing)
         self.broker.add_middleware(self._stack)
+        if recorder is not None:
+            self.broker.add_middleware(Exporting(self.broker, recorder, self.settings))
 
     @property
     def mailbox(self) -> Mailbox:
@@ -195,7 +204,8 @@ class Callboard:
 
     def contract(self, cls: type[T]) -> type[T]:
         """Make a contract known that this app publishes but no actor here handles (a decorator)."""
-        self.catalog.add(cls)  # type: ignore[arg-type]  # it says itself what is wrong with anything else
+        added = self.catalog.add(cls)  # type: ignore[arg-type]  # it says itself what is wrong with anything else
+        self.metrics.names.declare(events=(added.name,))
         return cls
 
     def upcast(self, cls: type[Event], *, from_version: int) -> Callable[[Upcaster], Upcaster]:

@@ -16,8 +16,10 @@ from ..messages.errors import ConfigurationError, MailboxError
 from ..middleware.batched import Batched
 from ..middleware.guarded import Guarded
 from ..middleware.stack import Stack
+from ..observability.recorder import Recorder
 from .actor import EventActor
 from .consumer import CallboardConsumer
+from .exporting import Exporting
 from .gathering import Gatherer
 from .hooks import EventHooks
 from .item_writer import ItemWriter
@@ -49,6 +51,7 @@ class CallboardBroker(dramatiq.Broker):
         confirm_routes: called every 20 seconds in every worker.
         stopped: called when a worker has stopped.
         reroute: finds the routes of postings anew, for what handlers publish.
+        recorder: counts what its workers do; None for no metrics.
 
     Raises `ConfigurationError` with all faults of lease, in_flight and grace.
     """
@@ -65,6 +68,7 @@ class CallboardBroker(dramatiq.Broker):
         confirm_routes: Callable[[], None] = lambda: None,
         stopped: Callable[[], None] = lambda: None,
         reroute: Reroute = tuple,
+        recorder: Recorder | None = None,
     ) -> None:
         self._mailbox: Mailbox | None = None if callable(mailbox) else mailbox
         self._open = mailbox if callable(mailbox) else lambda: mailbox
@@ -77,6 +81,7 @@ class CallboardBroker(dramatiq.Broker):
         self.boot = boot
         self._stopped = stopped
         self.reroute = reroute
+        self.recorder = recorder
         self.item_writer = ItemWriter(lambda: self.mailbox.ledger)
         self._opening = threading.Lock()
         self._worker: WorkerProcess | None = None
@@ -103,6 +108,11 @@ class CallboardBroker(dramatiq.Broker):
                 if self._mailbox is None:
                     self._mailbox = self._open()
         return self._mailbox
+
+    @property
+    def worker(self) -> WorkerProcess | None:
+        """What runs in this process, if a worker does."""
+        return self._worker
 
     @contextmanager
     def instead(self, mailbox: Mailbox) -> Iterator[None]:
@@ -145,6 +155,7 @@ class CallboardBroker(dramatiq.Broker):
             )
         super().declare_actor(actor)
         fn: object = actor.fn
+        self._declare_names(actor)
         if isinstance(fn, Guarded):
             self._guarded[actor.actor_name] = fn
             self._event_queues.add(actor.queue_name)
@@ -159,6 +170,16 @@ class CallboardBroker(dramatiq.Broker):
             self._async_queues.add(actor.queue_name)
         else:
             self._sync_queues.add(actor.queue_name)
+
+    def _declare_names(self, actor: dramatiq.Actor[..., Any]) -> None:
+        """Let metrics tell an actor, its queue and its contracts from others."""
+        if self.recorder is not None:
+            name = actor.actor_name
+            fn: object = actor.fn
+            events = fn.policy.contracts if isinstance(fn, Guarded) else ()
+            plain = () if events else (name,)
+            declare = self.recorder.names.declare
+            declare(queues=(actor.queue_name,), actors=(name,), events=events, plain=plain)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue. There are no delay queues: the mailbox keeps what is scheduled."""
@@ -235,7 +256,9 @@ class CallboardBroker(dramatiq.Broker):
         """Fire `before_` hooks; a worker that cannot start says so here."""
         if _is_ticket(args):
             return
-        if signal == "worker_boot":
+        if signal == "process_message" and isinstance(args[0], PlainMessage):
+            args[0].began = time.monotonic()
+        elif signal == "worker_boot":
             self._start_worker(args[0])
         elif signal == "worker_shutdown" and self._worker is not None:
             self._worker.begin_stop()
@@ -261,6 +284,7 @@ class CallboardBroker(dramatiq.Broker):
             self._worker.end_stop(self._grace)
             self._worker = None
             self._stopped()
+            self._stop_reporting()
 
     def add_middleware(
         self,
@@ -273,10 +297,17 @@ class CallboardBroker(dramatiq.Broker):
         super().add_middleware(middleware, before=before, after=after)
         self.hooks.look()
 
+    def _stop_reporting(self) -> None:
+        """What was settled last is counted, too."""
+        for middleware in self.middleware:
+            if isinstance(middleware, Exporting):
+                middleware.stop()
+
     def _start_worker(self, worker: dramatiq.Worker) -> None:
         try:
             self.boot()
-            process = WorkerProcess(self, self.mailbox, threads=worker.worker_threads)
+            queues = sorted(worker.consumer_whitelist or self.queues)
+            process = WorkerProcess(self, self.mailbox, threads=worker.worker_threads, queues=queues)
         except MailboxError as error:
             raise dramatiq.BrokerConnectionError(str(error)) from error
         for middleware in self.middleware:

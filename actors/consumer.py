@@ -119,6 +119,11 @@ class CallboardConsumer(Consumer):
             if (len(worker.consumers) > 1 or self.intake.messages_out) and time.monotonic() > turn_ends:
                 return
 
+    @property
+    def busy_threads(self) -> int:
+        """Worker threads that are in a handler of this queue."""
+        return self._threads.in_handlers + self.intake.messages_out - len(self.intake.messages)
+
     def ack(self, message: MessageProxy) -> None:
         """A ticket has come back, or a plain message is done."""
         if isinstance(message, PlainMessage):

@@ -45,6 +45,8 @@ class PlainMessage(MessageProxy):
     def __init__(self, message: dramatiq.Message[Any], delivery: Delivery) -> None:
         super().__init__(message)
         self.delivery = delivery
+        self.began = 0.0
+        """When its attempt began, by the monotonic clock, seconds; 0 while it has not."""
         self.error: BaseException | None = None
         """What the attempt raised."""
         self.follow_ups: list[Posting] = []

@@ -18,6 +18,7 @@ from ..messages.errors import (
 )
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
 from ..messages.timing import After, read_after
+from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
 from .chunks import chunks, one_ahead
 from .mailbox.mailbox import Mailbox, Posting
@@ -66,9 +67,11 @@ class Publisher:
         routes: Routes,
         mailbox: Callable[[], Mailbox],
         tracing: Tracing | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.tracing = tracing or Tracing()
         self._source = source
+        self._recorder = recorder
         self._routes = routes
         self._mailbox = mailbox
         self.clock: Clock | None = None
@@ -213,6 +216,8 @@ class Publisher:
                 continue
             for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
                 results[position] = result_of(event, posting, verdict)
+            if self._recorder is not None:
+                self._recorder.published(_told(results, sent))
             if may_be_stored:
                 _check_refusals(results, may_be_stored)
             return results
@@ -236,6 +241,17 @@ def _route(
             results.append(_UNANSWERED)
             sent.append((position, event, posting))
     return results, sent
+
+
+def _told(
+    results: Sequence[Receipt | PublishError], sent: Sequence[tuple[int, Prepared, Posting]]
+) -> Iterator[tuple[str, int, int]]:
+    """What metrics are told of events that the mailbox has taken: name, deliveries, duplicates among them."""
+    for position, event, _ in sent:
+        receipt = results[position]
+        if isinstance(receipt, Receipt):
+            made = receipt.deliveries
+            yield event.name, len(made), sum(each.duplicate for each in made)
 
 
 def _check_refusals(results: Sequence[Receipt | PublishError], may_be_stored: AbstractSet[int]) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 
@@ -25,6 +25,7 @@ class Renewer:
         mailbox: Mailbox,
         *,
         owner: str,
+        queues: Collection[str],
         lease_ms: int,
         held: Callable[[], Iterable[Delivery]],
         lost: Callable[[Sequence[Delivery]], None],
@@ -32,6 +33,7 @@ class Renewer:
     ) -> None:
         self._mailbox = mailbox
         self._owner = owner
+        self._queues = queues
         self._lease_ms = lease_ms
         self._held = held
         self._lost = lost
@@ -47,7 +49,7 @@ class Renewer:
         """End the thread and say that the worker leaves."""
         self._stopping.set()
         self._thread.join(5)
-        self._try("leave", lambda: self._mailbox.heartbeat(self._owner, leaving=True))
+        self._try("leave", lambda: self._mailbox.heartbeat(self._owner, self._queues, leaving=True))
 
     def _run(self) -> None:
         third = self._lease_ms / 3000
@@ -58,7 +60,7 @@ class Renewer:
             self._try("renew", self._renew)
             if now >= beat_at:
                 beat_at = now + HEARTBEAT_SECONDS
-                self._try("heartbeat", lambda: self._mailbox.heartbeat(self._owner))
+                self._try("heartbeat", lambda: self._mailbox.heartbeat(self._owner, self._queues))
             if now >= confirm_at:
                 confirm_at = now + CONFIRM_SECONDS
                 self._try("confirm routes", self._confirm)

@@ -17,6 +17,9 @@ from ..observability.levels import LEVELS
 FILE = "callboard.toml"
 PREFIX = "CALLBOARD_"
 
+RUN_METRICS = "CALLBOARD_RUN_METRICS"
+"""By this a command tells the processes it starts which address it was given: that goes before all else."""
+
 DEFAULTS: Mapping[str, str | None] = {
     "url": None,
     "home": ".callboard",
@@ -51,7 +54,9 @@ class Settings(msgspec.Struct, frozen=True):
     """The directory of the embedded server, absolute."""
     workspace: str
     metrics: str | None
-    """`host:port` where workers serve their metrics; None for nowhere."""
+    """`host:port` where worker pools serve their metrics; None for nowhere."""
+    is_metrics_default: bool = True
+    """Nobody asked for that address."""
     log_level: str = "info"
     """From which level on lines are written, where Callboard has set the logs up."""
 
@@ -92,7 +97,8 @@ def load_settings(
     here = (Path.cwd() if directory is None else directory).absolute()
     given = {name: _Given(value, "default") for name, value in DEFAULTS.items()}
     given |= _from_file(here / FILE, faults)
-    given |= _from_environment(os.environ if environ is None else environ, faults)
+    variables = os.environ if environ is None else environ
+    given |= _from_environment(variables, faults)
     arguments = {
         "url": url,
         "home": home,
@@ -101,12 +107,14 @@ def load_settings(
         "log_level": log_level,
     }
     given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
+    given |= _from_command(variables)
     settings = Settings(
         url=_url(given["url"], faults),
         home=_home(given["home"], here, faults),
         workspace=_workspace(given["workspace"], faults),
         metrics=_metrics(given["metrics"], faults),
         log_level=_log_level(given["log_level"], faults),
+        is_metrics_default=given["metrics"].where == "default",
     )
     faults += other_faults
     if faults:
@@ -143,9 +151,15 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
     return {known[name]: _Given(environ[name], name) for name in ours if name in known}
 
 
+def _from_command(environ: Mapping[str, str]) -> dict[str, _Given]:
+    asked = [environ[name] for name in environ if name == RUN_METRICS]
+    return {"metrics": _Given(asked[0], "--metrics")} if asked else {}
+
+
 def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether Kubernetes sets a variable in every pod of a namespace that has a Service callboard(-...)."""
-    if SERVICE_LINK.fullmatch(name):
+    """Whether a variable is nobody's setting: a command's own, or one that Kubernetes sets in every pod of a
+    namespace that has a Service callboard(-...)."""
+    if name == RUN_METRICS or SERVICE_LINK.fullmatch(name):
         return True
     # Somebody may mean this one as a setting; a link's value tells it apart.
     return name.endswith("_PORT") and re.match("(tcp|udp|sctp)://", environ[name]) is not None

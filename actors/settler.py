@@ -21,6 +21,9 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.settler")
 Reroute = Callable[[Sequence[Posting]], tuple[Posting, ...]]
 """Finds the routes of postings anew."""
 
+Record = Callable[[Sequence[Settlement], Sequence[bool]], None]
+"""Counts settlements, each by whether it held."""
+
 MOST_IN_A_GROUP = 1000
 _GATHER_SECONDS = 0.003
 _ENOUGH = 200
@@ -37,7 +40,8 @@ class Settler:
     """Commits settlements in groups.
 
     `busy` tells whether more settlements are about to come, so that waiting a millisecond for them
-    pays; `settled` is told which deliveries are no longer held, and which of them were fenced off.
+    pays; `settled` is told which deliveries are no longer held, and which of them were fenced off;
+    `record` is told what the mailbox answered, to count it.
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class Settler:
         busy: Callable[[], bool],
         settled: Callable[[Sequence[Delivery], Sequence[Delivery]], None],
         reroute: Reroute = tuple,
+        record: Record | None = None,
     ) -> None:
         self._mailbox = mailbox
+        self._record = record
         self._busy = busy
         self._settled = settled
         self._reroute = reroute
@@ -57,12 +63,20 @@ class Settler:
         self._aside = Aside()
         self._wake = threading.Event()
         self._awake = False
+        self._moves = self._moves_seen = 0
+        self._still_since = 0.0
         self._stop_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="callboard-settler", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def late(self, now: float) -> float:
+        """For how many seconds, as far as this was asked, it has had something to settle and not moved."""
+        if not (self._group or self._waiting) or self._moves != self._moves_seen:
+            self._moves_seen, self._still_since = self._moves, now
+        return now - self._still_since
 
     def put(self, settlement: Settlement) -> None:
         """Hand a settlement over."""
@@ -101,6 +115,7 @@ class Settler:
 
     def _next_group(self) -> list[Settlement]:
         """What was put aside and is due, or else what has gathered."""
+        self._moves += 1
         if self._aside and (due := self._aside.take(time.monotonic(), MOST_IN_A_GROUP)):
             return due
         if self._waiting and len(self._waiting) < _ENOUGH and self._busy():
@@ -113,6 +128,7 @@ class Settler:
         self._group = group
         pause = 0.02
         while self._group:
+            self._moves += 1
             try:
                 self._group = self._commit(self._group)
             except MailboxUnavailable as error:
@@ -197,12 +213,17 @@ class Settler:
             delivery=repr(settlement.delivery),
             exc_info=error,
         )
-        self._tell([settlement], [True])
+        self._forget([settlement])
 
     def _tell(self, group: Sequence[Settlement], held: Sequence[bool]) -> None:
+        if self._record is not None:
+            self._record(group, held)
+        fenced = [] if all(held) else [s.delivery for s, kept in zip(group, held, strict=True) if not kept]
+        self._forget(group, fenced)
+
+    def _forget(self, group: Sequence[Settlement], fenced: Sequence[Delivery] = ()) -> None:
         deliveries = [settlement.delivery for settlement in group]
         self._aside.forget(deliveries)
-        fenced = [] if all(held) else [d for d, kept in zip(deliveries, held, strict=True) if not kept]
         self._settled(deliveries, fenced)
 
     def _rerouted(self, group: Sequence[Settlement]) -> list[Settlement]:

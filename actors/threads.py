@@ -40,6 +40,12 @@ class Threads:
         """Whether another ticket may be given out."""
         return len(self._tickets) < self._most
 
+    @property
+    def in_handlers(self) -> int:
+        """Threads that are in a handler now."""
+        with self._lock:
+            return sum(ticket.in_handler for ticket in self._tickets)
+
     def give(self, ticket: Ticket) -> Ticket:
         """Give out a ticket."""
         with self._lock:

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from ..messages.errors import MailboxError
 from ..middleware.attempt import Attempt
 from ..middleware.batch_run import Report
 from ..middleware.guarded import Guarded
+from ..observability.metrics import PLAIN
+from ..observability.settled import Measured
 from .eventloop import EventLoop
 from .gathering import Gathered
 from .hunt import MOST_TOGETHER, NOT_NOW, Hunt
@@ -27,6 +29,7 @@ from .renewer import Renewer
 from .reporting import AtWork, Reporter
 from .settler import Settler
 from .stuck import Stuck
+from .timed import timed
 
 if TYPE_CHECKING:
     from .broker import CallboardBroker
@@ -43,9 +46,11 @@ def owner_name() -> str:
 class WorkerProcess:
     """The consumers of a process share its threads, its settler, its renewer and its event loop."""
 
-    def __init__(self, broker: "CallboardBroker", mailbox: Mailbox, *, threads: int) -> None:
+    def __init__(
+        self, broker: "CallboardBroker", mailbox: Mailbox, *, threads: int, queues: Collection[str] = ()
+    ) -> None:
         self.broker = broker
-        self.mailbox = mailbox
+        self.mailbox = mailbox = mailbox if broker.recorder is None else timed(mailbox, broker.recorder)
         self.threads = threads
         self.lease_ms = broker.lease_ms
         self.owner = owner_name()
@@ -59,10 +64,17 @@ class WorkerProcess:
         """The consumer for which the process holds nothing else, while it runs suspects."""
         self.hunt = Hunt()
         self._alone_lock = threading.Lock()
-        self.settler = Settler(mailbox, busy=self._is_busy, settled=self._settled, reroute=broker.reroute)
+        self.settler = Settler(
+            mailbox,
+            busy=self._is_busy,
+            settled=self._settled,
+            reroute=broker.reroute,
+            record=None if broker.recorder is None else broker.recorder.settled,
+        )
         self.renewer = Renewer(
             mailbox,
             owner=self.owner,
+            queues=queues,
             lease_ms=self.lease_ms,
             held=lambda: [delivery for delivery in self.held.copy() if not delivery.lost],
             lost=self._lost,
@@ -175,7 +187,16 @@ class WorkerProcess:
                 self.mailbox.publish(message.follow_ups)
             except MailboxError as error:
                 raise dramatiq.BrokerConnectionError(str(error)) from error
+        if message.delivery.measured is None and message.began:
+            # No layer has: its actor has none of the stack's options.
+            measured = Measured(message.actor_name, PLAIN, message.began, time.monotonic())
+            message.delivery.measured = measured
         self.settler.put(settlement)
+
+    @property
+    def busy_threads(self) -> int:
+        """Worker threads that are in a handler."""
+        return sum(consumer.busy_threads for consumer in self.consumers.copy())
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries back that were not started; they keep their order and are charged nothing."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -151,6 +151,8 @@ class Delivery(msgspec.Struct, eq=False):
     """What this attempt came to is known and on its way to the mailbox."""
     owner: str = ""
     """The worker process it is leased to."""
+    measured: Any = None
+    """What was measured of this attempt, for whoever counts it once it is settled."""
 
     @property
     def actor(self) -> str:

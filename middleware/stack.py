@@ -22,6 +22,7 @@ from .discard import Discard, discard
 from .guarded import Guarded, Handler
 from .layer import Layer, Place
 from .log import log, log_all
+from .metrics import metrics
 from .options import Length, Options
 from .plain import TRACEPARENT, PlainActor, plain_handler
 from .plain_options import take_options
@@ -32,9 +33,15 @@ CLOSES_WITHIN = 5.0
 """Seconds a stopping worker tries to write the ends of attempts that a dedup store has not taken yet."""
 
 
-def default_order(catalog: Catalog, *, log_successes: bool = False) -> tuple[Place, ...]:
-    """The order of the layers, the outermost first; the timeout is no layer but how the handler is called."""
+def default_order(
+    catalog: Catalog, *, measured: bool = False, log_successes: bool = False
+) -> tuple[Place, ...]:
+    """The order of the layers, the outermost first; the timeout is no layer but how the handler is called.
+
+    `measured` says whether somebody counts what the attempts are measured to be.
+    """
     return (
+        Place("metrics", metrics, lambda _: measured),  # its time is that of all the others together
         Place("log", log_all if log_successes else log),  # sees what all the others made of it
         Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
         Place("discard", discard, _discards),  # before a claim that would then have to be let go

@@ -27,6 +27,7 @@ OF_QUEUE = {
     "SCHEDULED": "scheduled:",  # sorted set: id -> when it is due
     "LEASED": "leased:",  # sorted set: id -> when its lease ends
     "WAKE": "wake:",  # list: holds one element when an idle worker should look
+    "CONSUMERS": "consumers:",  # sorted set: owner that takes from the queue -> when it was last heard of
     "COUNTS": "counts:",  # hash: what the queue ever did
     "HUNTER": "hunter:",  # string: the owner that was told of suspects last
     "ORDERED": "ordered:",  # hash: id -> the ordered lane it belongs to

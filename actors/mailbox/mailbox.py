@@ -4,7 +4,7 @@ Words of a server stay out of it. A mailbox is safe to use from many threads at 
 method may be called again after an error without doing its work twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import msgspec
 
 from ...messages.delivery import Delivery, History, Outcome
 from .controls import Controls
+from .gauges import Gauges
 from .infos import MailboxInfo
 from .ledger import Ledger
 from .records import EndedRecord, Facts, Records
@@ -191,6 +192,11 @@ class Mailbox(Protocol):
     """
 
     @property
+    def gauges(self) -> Gauges:
+        """What metrics tell of the queues."""
+        ...
+
+    @property
     def records(self) -> Records:
         """Where deliveries stand, and what is remembered of those that have ended."""
         ...
@@ -285,8 +291,8 @@ class Mailbox(Protocol):
         """The subscriptions confirmed within the last 7 days."""
         ...
 
-    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
-        """Tell that a worker process is there, or that it leaves."""
+    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
+        """Tell that a worker process is there and takes from queues, or that it leaves."""
         ...
 
     def info(self) -> MailboxInfo:

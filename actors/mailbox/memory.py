@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from ...messages.delivery import Clock, Delivery, OutcomeKind
@@ -22,6 +22,7 @@ from .mailbox import (
 from .memory_clock import SystemClock, VirtualClock
 from .memory_controls import MemoryControls
 from .memory_deliveries import Deliveries
+from .memory_gauges import MemoryGauges
 from .memory_ledger import MemoryLedger
 from .memory_records import MemoryRecords
 from .memory_remembered import Remembered
@@ -47,11 +48,13 @@ class MemoryMailbox:
         self._closed = False
         self._deliveries = Deliveries(self._clock, most_recorded)
         self._workers: Remembered[str, WorkerInfo] = Remembered()
+        self._consumers: Remembered[tuple[str, str], str] = Remembered()
         self._routes = Routes(lambda now: bool(self._workers.values(now)))
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
         self.running = MemoryRunning(self._entered)
         self.schedule = MemorySchedule(self._deliveries, self.records, self._entered)
+        self.gauges = MemoryGauges(self._deliveries, self._entered, self._consumers)
         self.ledger = MemoryLedger(self._deliveries, self._entered)
 
     def publish(self, postings: Sequence[Posting], routes_version: int | None = None) -> list[list[Verdict]]:
@@ -135,14 +138,19 @@ class MemoryMailbox:
         with self._changed:
             return self._routes.book(self._now())
 
-    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
+    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
         """Tell that a worker process is there, or that it leaves; it is listed for 60 s."""
         with self._changed:
             now = self._now()
             if leaving:
                 self._workers.forget(owner)
-            else:
-                self._workers.put(owner, WorkerInfo(owner, now), now=now, until=now + WORKER_LASTS_MS)
+                for queue in queues:
+                    self._consumers.forget((owner, queue))
+                return
+            until = now + WORKER_LASTS_MS
+            self._workers.put(owner, WorkerInfo(owner, now), now=now, until=until)
+            for queue in queues:
+                self._consumers.put((owner, queue), queue, now=now, until=until)
 
     def info(self) -> MailboxInfo:
         """The state of all queues, at one moment."""

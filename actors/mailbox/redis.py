@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, lru_cache
 from itertools import groupby
 from typing import Any
@@ -31,6 +31,7 @@ from .mailbox import (
 )
 from .records import EndedRecord
 from .redis_controls import RedisControls
+from .redis_gauges import RedisGauges
 from .redis_ledger import RedisLedger
 from .redis_records import RedisRecords
 from .redis_running import RedisRunning
@@ -99,6 +100,7 @@ class RedisMailbox:
         self.client = _connect(url, socket_timeout)
         self._connections = Connections(self.client.connection_pool)
         self.controls = RedisControls(self._ask)
+        self.gauges = RedisGauges(self._ask, self._server_name, WORKER_LASTS_MS)
         self.ledger = RedisLedger(self._run, self._ask)
         self.records = RedisRecords(self._ask)
         self.running = RedisRunning(self._ask)
@@ -191,9 +193,9 @@ class RedisMailbox:
         in_order = sorted(decoded, key=lambda known: (known.order, known.actor))
         return RouteBook(int(version), tuple(in_order), frozenset(actor.decode() for actor in upheld))
 
-    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
+    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
         """See `Mailbox.heartbeat`."""
-        self._run("heartbeat", [owner, int(leaving), WORKER_LASTS_MS])
+        self._run("heartbeat", [owner, int(leaving), WORKER_LASTS_MS, *queues])
 
     def info(self) -> MailboxInfo:
         """See `Mailbox.info`."""

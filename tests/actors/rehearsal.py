@@ -1,7 +1,7 @@
 """What the tests of actors share: contracts, apps, workers that stop, and waiting with a deadline."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ import dramatiq
 from callboard import Callboard, Command, Event, MemoryMailbox
 from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.controls import Controls
+from callboard.actors.mailbox.gauges import Gauges
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.ledger import Ledger, Notes
 from callboard.actors.mailbox.mailbox import (
@@ -231,6 +232,10 @@ class FaultyMailbox:
         return self._on("schedule").schedule
 
     @property
+    def gauges(self) -> Gauges:
+        return self._on("gauges").gauges
+
+    @property
     def records(self) -> Records:
         return self._on("records").records
 
@@ -272,8 +277,8 @@ class FaultyMailbox:
     def routes(self) -> RouteBook:
         return self._on("routes").routes()
 
-    def heartbeat(self, owner: str, *, leaving: bool = False) -> None:
-        self._on("heartbeat").heartbeat(owner, leaving=leaving)
+    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
+        self._on("heartbeat").heartbeat(owner, queues, leaving=leaving)
 
     def info(self) -> MailboxInfo:
         return self._on("info").info()

@@ -310,8 +310,10 @@ def test_a_layer_of_ones_own_can_be_put_anywhere() -> None:
     stack.add(witness, after="retry")
     stack.add(witness)
     names = [place.name for place in stack.order]
-    assert names == ["witness", "log", "decode", "witness", "discard", "dedup", "retry", "witness"]
-    with pytest.raises(ConfigurationError, match="there is no layer 'dedupe': choose of witness, log"):
+    assert names == ["witness", "metrics", "log", "decode", "witness", "discard", "dedup", "retry", "witness"]
+    with pytest.raises(
+        ConfigurationError, match="there is no layer 'dedupe': choose of witness, metrics, log"
+    ):
         stack.add(witness, before="dedupe")
 
 

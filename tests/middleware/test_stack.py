@@ -65,7 +65,7 @@ def raising(error: BaseException) -> Callable[[Attempt], Any]:
 
 def test_the_order_of_the_layers_is_fixed() -> None:
     order = [place.name for place in default_order(Catalog())]
-    assert order == ["log", "decode", "discard", "dedup", "retry"]
+    assert order == ["metrics", "log", "decode", "discard", "dedup", "retry"]
 
 
 def test_layers_are_entered_from_the_outside_and_left_from_the_inside(drive: Drive) -> None:

@@ -346,6 +346,7 @@ def test_importing_callboard_sets_no_logs_up() -> None:
 
 
 def test_an_app_is_usable_where_no_logs_were_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()  # whatever other tests have set up
     app = Callboard("shop", mailbox=new_app().mailbox)
     app._boot()
     assert not structlog.is_configured()

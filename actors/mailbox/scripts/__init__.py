@@ -12,7 +12,7 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-READING = ("info", "find", "page", "record", "items-read", "scheduled", "told")
+READING = ("info", "find", "page", "record", "gauges", "items-read", "scheduled", "told")
 TAKING_IN = ("publish", "register", "replay")
 
 FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")

@@ -1,10 +1,18 @@
 -- A worker process is there, or leaves.
--- ARGV: owner, '1' if it leaves, how long a worker counts as there.
+-- ARGV: owner, '1' if it leaves, how long a worker counts as there, then the queues it takes from.
 
 local owner, leaving, lasting = take(), take() == '1', take_number()
-if leaving then
-  call('ZREM', WORKERS, owner)
-else
-  call('ZADD', WORKERS, NOW, owner)
+
+local function note(key)
+  if leaving then
+    call('ZREM', key, owner)
+  else
+    call('ZADD', key, NOW, owner)
+  end
+  call('ZREMRANGEBYSCORE', key, '-inf', NOW - lasting)
 end
-call('ZREMRANGEBYSCORE', WORKERS, '-inf', NOW - lasting)
+
+note(WORKERS)
+for position = cursor + 1, #ARGV do
+  note(CONSUMERS .. ARGV[position])
+end

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,8 +14,10 @@ from dramatiq import cli as dramatiq
 from ..actors.app import Callboard
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.memory import MemoryMailbox
-from ..actors.settings import load_settings
+from ..actors.settings import RUN_METRICS, Settings, load_settings
 from ..messages.errors import ConfigurationError
+from ..observability.exporter import busy
+from ..observability.listener import is_free
 from ..observability.logs import set_up
 from .check import faults_of
 from .exits import ExitCode
@@ -26,6 +29,9 @@ from .terminal import examples, keep_logs_off_stdout
 SOURCES = "**/*.py"
 """dramatiq's own pattern, `**.py`, matches no file since watchdog 7."""
 
+FREE_WITHIN = 3.0
+"""Seconds that the exporter of a pool that is being reloaded has to end."""
+
 _at_least_one = validators.Number(gte=1)
 
 command = App(
@@ -34,6 +40,7 @@ command = App(
         "callboard run shop:app",
         "callboard run shop:app -p 2 -t 16 -Q orders receipts",
         "callboard run shop:app -p 1 --watch .",
+        "callboard run shop:app --metrics 0.0.0.0:9191",
     ),
 )
 
@@ -61,6 +68,12 @@ def run(
             help="Reload when a source file in this directory changes; for development.",
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        Parameter(
+            help="Serve metrics and health on HOST:PORT, or `none` [default: what the app's settings say]."
+        ),
+    ] = None,
     log_level: Annotated[
         str | None,
         Parameter(help="From which level on lines are written (CALLBOARD_LOG_LEVEL, else `info`)."),
@@ -68,12 +81,16 @@ def run(
 ) -> int:
     """Start a worker pool for an app.
 
-    The app and its mailbox are looked at first, and whatever is wrong with them is told at once.
+    The app and its mailbox are looked at first, and whatever is wrong with them is told at once. So is an
+    address for metrics that another has, if the settings or `--metrics` name it; the default one,
+    127.0.0.1:9191, is the first pool's on a machine, and another pool says that it serves none.
     Logs go to stderr: JSON, or in colour on a terminal; with `debug` a line for each success as well.
     Ctrl-C or SIGTERM ends the pool when the handlers that run have ended; a second one at once (exit
     code 1). When a worker process dies, the whole pool ends with exit code 1: let a supervisor start
     it anew.
     """
+    if metrics is not None:
+        os.environ[RUN_METRICS] = metrics
     _set_up_logs(log_level)
     # Held from here on: the server must neither end before the first worker comes nor between two.
     rehearse(lambda: examine(target, queues or ()), lambda home: EmbeddedServer(home).open())
@@ -109,8 +126,20 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
         raise ConfigurationError(
             f"{target}: worker processes cannot share its MemoryMailbox: leave mailbox= out"
         )
+    _check_address(app.settings)
     uses_embedded = app.settings.url is None and EmbeddedServer(app.settings.home).running()
     return app.settings.home if uses_embedded else None
+
+
+def _check_address(settings: Settings) -> None:
+    """Raise `ConfigurationError` for an address that another has and does not leave soon, as in a reload."""
+    if settings.metrics is None or settings.is_metrics_default:
+        return
+    give_up_at = time.monotonic() + FREE_WITHIN
+    while not is_free(settings.metrics):
+        if time.monotonic() > give_up_at:
+            raise ConfigurationError([busy(settings.metrics)])
+        time.sleep(0.1)
 
 
 def _queue_faults(app: Callboard, queues: Sequence[str]) -> list[str]:

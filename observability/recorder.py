@@ -1,0 +1,91 @@
+"""What one process records of itself: handed to whoever sees something, and to registries that show it."""
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from .cells import Cells
+from .metrics import CLAIMS, DUPLICATES, PUBLISHED, STORE_ERRORS, STORE_SECONDS, TAKEOVERS, UNROUTED
+from .names import Names
+from .settled import Settled, record
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+T = TypeVar("T")
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.metrics")
+
+NAMESPACE = "callboard"
+"""What the names of all metrics begin with, unless another is given."""
+
+
+class Recorder:
+    """Counts what happens in this process. Safe to use from many threads.
+
+    A registry of yours shows it once it is registered there: `app.metrics.register(registry)`.
+    """
+
+    def __init__(self) -> None:
+        self.cells = Cells()
+        self.names = Names()
+
+    def register(self, registry: "CollectorRegistry", *, namespace: str = NAMESPACE) -> None:
+        """Let a registry show all that this process has recorded.
+
+        In a worker process of a pool there is no need to: the pool's exporter shows what its workers record.
+        """
+        from .families import BookCollector  # noqa: PLC0415 - most processes need no registry
+
+        registry.register(BookCollector(self.cells.total, namespace))
+
+    def settled(self, group: Iterable[Settled], held: Iterable[bool]) -> None:
+        """Count settlements that the mailbox has answered, each by whether it held."""
+        try:
+            with self.cells.lock:
+                record(self.cells.fresh, self.names, group, held)
+        except Exception:
+            # What cannot be counted has been settled all the same.
+            logger.exception("settlements could not be counted")
+
+    def published(self, events: Iterable[tuple[str, int, int]], source: str = "app") -> None:
+        """Count events that the mailbox has taken: of each its name, its deliveries, and those known."""
+        with self.cells.lock:
+            book = self.cells.fresh
+            for event, deliveries, duplicates in events:
+                name = self.names.of("event", event, book)
+                book.add(PUBLISHED, (name, source))
+                if not deliveries:
+                    book.add(UNROUTED, (name,))
+                if duplicates:
+                    book.add(DUPLICATES, (name,), duplicates)
+
+    def taken_over(self, queue: str, count: int) -> None:
+        """Count deliveries that were handed out again after their worker was lost."""
+        with self.cells.lock:
+            self.cells.fresh.add(TAKEOVERS, (self.names.of("queue", queue, self.cells.fresh),), count)
+
+    def claimed(self, store: str, verdict: str) -> None:
+        """Count a dedup store's answer to a claim."""
+        with self.cells.lock:
+            self.cells.fresh.add(CLAIMS, (store, verdict))
+
+    def timed(self, store: str, operation: str, call: Callable[[], T]) -> T:
+        """Call a store, and record how long that took, and whether it failed."""
+        began = monotonic()
+        try:
+            answer = call()
+        except Exception as error:
+            self._called(store, operation, monotonic() - began, type(error).__name__)
+            raise
+        self._called(store, operation, monotonic() - began)
+        return answer
+
+    def _called(self, store: str, operation: str, seconds: float, error: str = "") -> None:
+        with self.cells.lock:
+            book = self.cells.fresh
+            book.observe(STORE_SECONDS, (store, operation), [seconds])
+            if error:
+                book.add(STORE_ERRORS, (store, operation, self.names.of_error(error, book)))

@@ -1,0 +1,99 @@
+"""The thread of a worker process that tells the pool's exporter once a second what has changed."""
+
+import errno
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from .cells import Book, Cells
+from .report import MOST_BYTES, Place, Report, Vitals, counters_of, encode_report, histograms_of, parts_of
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.metrics")
+
+EVERY = 1.0
+"""Seconds between two reports."""
+
+LEAST_BYTES = 1024
+"""What every system lets through as one datagram."""
+
+LAST_WORDS = 2.0
+"""Seconds that a stopping process tries to get its last numbers out."""
+
+
+class Reporter:
+    """Sends what was recorded since it was sent last. What could not be sent is sent with the next report."""
+
+    def __init__(
+        self, cells: Cells, path: Path, *, worker: str, place: Place, vitals: Callable[[], Vitals]
+    ) -> None:
+        self._cells = cells
+        self._path = str(path)
+        self._worker = worker
+        self._place = place
+        self._vitals = vitals
+        self._unsent = Book()
+        self._most_bytes = MOST_BYTES
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="callboard-reporter", daemon=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and get the last numbers out."""
+        self._stopping.set()
+        self._thread.join()
+        give_up_at = time.monotonic() + LAST_WORDS
+        while not self.report(leaving=True) and time.monotonic() < give_up_at:
+            time.sleep(0.05)
+        self._socket.close()
+
+    def report(self, *, leaving: bool = False) -> bool:
+        """Send what there is; False if some of it must wait."""
+        self._unsent.merge(self._cells.take())
+        parts = list(parts_of(self._unsent, self._most_bytes))
+        for position, part in enumerate(parts):
+            is_last = position == len(parts) - 1
+            if not self._send(part, leaving=leaving and is_last):
+                self._unsent = Book()
+                for left in parts[position:]:
+                    self._unsent.merge(left)
+                return False
+        self._unsent = Book()
+        return True
+
+    def _send(self, part: Book, *, leaving: bool) -> bool:
+        report = Report(
+            self._worker,
+            os.getpid(),
+            self._place,
+            self._vitals(),
+            leaving,
+            counters_of(part),
+            histograms_of(part),
+        )
+        try:
+            self._socket.sendto(encode_report(report), self._path)
+        except OSError as error:
+            # Nobody is there yet or any more, or it has not read what came before: what is kept adds up.
+            if error.errno == errno.EMSGSIZE:
+                self._most_bytes = max(LEAST_BYTES, self._most_bytes // 2)
+            return False
+        return True
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.report()
+            except Exception:
+                logger.exception("metrics could not be reported")
+            if self._stopping.wait(EVERY):
+                return

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .intake import Intake
-from .room import Room
+from .room import MOST_AT_ONCE, Room
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -54,11 +54,13 @@ class Capacity:
         if not size and not has_async:
             return for_threads
         gathered = len(intake.gathering)
-        in_batches = self._turns() * size - gathered
+        in_batches = min(self._turns() * size - gathered, MOST_AT_ONCE)
         if not has_async:
             return self._room.for_both(for_threads, in_batches, spare=in_batches, taken=taken)
         # What the event loop has no room for would wait in line here, out of other workers' reach.
-        on_loop = (max(loop.room, size) if loop.is_idle else loop.room) - gathered
+        on_loop = loop.room - gathered
+        if size and loop.is_idle:
+            on_loop = max(on_loop, min(size - gathered, MOST_AT_ONCE))
         if on_loop <= 0 or not broker.has_sync(self._queue):
             return on_loop
         spare = max(self._worker.threads - len(intake.buffer), in_batches)

@@ -9,6 +9,7 @@ import dramatiq
 import pytest
 
 from callboard import Batch, BatchContext, Callboard, Context, Dedup, HandlerTimeout, MemoryDedupStore, Retry
+from callboard.actors.room import MOST_AT_ONCE
 from callboard.actors.ticket import Ticket
 from callboard.messages.delivery import Reason
 from tests.actors.rehearsal import (
@@ -47,7 +48,7 @@ def test_events_are_handled_by_the_batch_and_each_is_settled(app: Callboard) -> 
         calls.append(names(events))
 
     app.publish_many(orders(120))
-    work_off(app)
+    work_off(app, threads=1)
     assert [len(call) for call in calls] == [50, 50, 20]
     assert [name for call in calls for name in call] == [str(number) for number in range(120)]
     assert (queue_of(app).succeeded, queue_of(app).released) == (120, 0)
@@ -202,6 +203,25 @@ def test_while_every_thread_is_busy_a_batch_grows_on_and_is_full_at_last(app: Ca
         go.set()
         until(lambda: is_at_rest(app), "rest")
     assert calls == [1, 10]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_batch_larger_than_a_fetch_is_full_all_the_same_if_so_many_wait(
+    app: Callboard, is_async: bool
+) -> None:
+    calls: list[int] = []
+
+    def load(events: list[OrderPlaced]) -> None:
+        calls.append(len(events))
+
+    async def aload(events: list[OrderPlaced]) -> None:
+        calls.append(len(events))
+
+    app.actor(batch=Batch(size=1000, wait=0), name="load")(aload if is_async else load)
+    app.publish_many(orders(1000))
+    work_off(app, threads=1)
+    assert MOST_AT_ONCE < 1000
+    assert calls == [1000]
 
 
 def test_a_slow_batch_handler_leaves_to_other_workers_what_it_has_no_thread_for(app: Callboard) -> None:

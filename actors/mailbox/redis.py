@@ -55,6 +55,9 @@ ROUTE_LASTS_MS = 7 * 24 * 3_600_000
 MOST_AT_ONCE = 2000
 """Deliveries in one call of a script, so that nobody else waits long for the server."""
 
+MOST_PURGED = 1000
+"""Deliveries that are discarded in one call."""
+
 _READ_SIZE = 1 << 20
 """Bytes read at a time: after each read a thread must wait for the interpreter's lock anew."""
 
@@ -215,8 +218,10 @@ class RedisMailbox:
 
     def purge(self, queue: str, told: Callable[[int], None] = lambda _: None) -> int:
         """See `Mailbox.purge`."""
-        purged = 0
-        while some := self._ask("purge", queue, 1000):
+        purged, some = 0, MOST_PURGED
+        # A slice that is not full was the last: what is published meanwhile must not keep it going for ever.
+        while some == MOST_PURGED:
+            some = self._ask("purge", queue, MOST_PURGED)
             purged += some
             told(purged)
         return purged

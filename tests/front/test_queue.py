@@ -239,6 +239,16 @@ def test_the_progress_of_a_purge_is_told(board: RedisMailbox) -> None:
     assert told == [1000, 2000, 2500]
 
 
+def test_a_purge_ends_though_something_is_published_all_the_while(board: RedisMailbox) -> None:
+    hold(board, 2_500)
+
+    def publish_more(purged: int) -> None:
+        board.publish([posting(target(f"more-{purged}"))])
+
+    assert board.purge("orders", publish_more) == 2_502
+    assert state(board).ready == 1
+
+
 @pytest.mark.parametrize(("said", "goes_on"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False)])
 def test_whoever_sits_at_a_terminal_is_asked(
     said: str, goes_on: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -258,12 +258,12 @@ class CallboardBroker(dramatiq.Broker):
             return
         if signal == "process_message" and isinstance(args[0], PlainMessage):
             args[0].began = time.monotonic()
+            if self._worker is not None:
+                self._worker.at_work.begins(args[0])
         elif signal == "worker_boot":
             self._start_worker(args[0])
         elif signal == "worker_shutdown" and self._worker is not None:
             self._worker.begin_stop()
-        elif signal == "process_message" and self._worker is not None:
-            self._worker.at_work.begins(args[0])
         super().emit_before(signal, *args, **kwargs)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:

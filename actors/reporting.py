@@ -30,11 +30,11 @@ class AtWork:
 
     def __init__(self) -> None:
         self.watches: list[Watch] = []
-        self._plain: dict[int, tuple[PlainMessage, float, str]] = {}
+        self._plain: dict[int, tuple[PlainMessage, str]] = {}
 
     def begins(self, message: PlainMessage) -> None:
         """A plain message's attempt begins on this thread."""
-        self._plain[id(message)] = (message, time.monotonic(), threading.current_thread().name)
+        self._plain[id(message)] = (message, threading.current_thread().name)
 
     def ended(self, message: PlainMessage) -> None:
         """The attempt has ended."""
@@ -43,9 +43,9 @@ class AtWork:
     def longest(self, now: float, seconds: float = LONG_SECONDS) -> list[RunningAttempt]:
         """What has been running for longer than this, the longest first; `now` by the monotonic clock."""
         known: dict[str, RunningAttempt] = {}
-        for message, began, thread in list(self._plain.values()):
-            if now - began > seconds:
-                told = _plain_attempt(message, now - began, thread)
+        for message, thread in list(self._plain.values()):
+            if now - message.began > seconds:
+                told = _plain_attempt(message, now - message.began, thread)
                 known[told.delivery] = told
         for deadline in [each for watch in self.watches for each in watch.armed()]:
             if (told_of := _guarded_attempt(deadline, now, seconds)) is not None:

@@ -35,6 +35,9 @@ chaos: $(VENV)/.dev ## Kill workers and servers under load, N rounds (N=5)
 boards: $(VENV)/.dev ## Make the dashboards and alerts in deploy/ anew
 	$(BIN)/python -m deploy.boards
 
+picture: $(VENV)/.dev ## Draw docs/info.svg anew: the demo, as `callboard info --watch` shows it
+	$(BIN)/python -m docs.picture
+
 webhooks: $(VENV)/.demo ## Run the webhooks example: 208 real payloads, each delivered three times
 	$(BIN)/python -m examples.webhooks
 
@@ -56,4 +59,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: help demo test check format bench chaos boards webhooks clean
+.PHONY: help demo test check format bench chaos boards picture webhooks clean

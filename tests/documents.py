@@ -18,7 +18,7 @@ _FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _SPAN = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 
 class Block(NamedTuple):

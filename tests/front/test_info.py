@@ -21,7 +21,7 @@ ORDER = '{"order_id": "A-1"}'
 def test_info_has_the_shape_that_its_help_promises(callboard: Run, shop: Path) -> None:
     assert callboard("send", "shop:app", "order.placed", "--data", ORDER).returncode == 0
     told = json.loads(callboard("info", "--json").stdout)
-    assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted"} == set(told)
+    assert {"workspace", "place", "server", "at", "queues", "workers", "unrouted", "pace"} == set(told)
     figures = {"ready", "leased", "scheduled", "suspects", "accepted", "succeeded", "dead", "discarded"}
     figures |= {
         "duplicate",

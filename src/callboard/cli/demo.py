@@ -1,11 +1,9 @@
 """`callboard demo`: the newcomer's first command."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -19,7 +17,7 @@ from ..demo.plan import make_plan
 from ..demo.play import play
 from ..demo.verdict import Verdict
 from .exits import ExitCode
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
+from .terminal import AsJson, console, ending_as_with_ctrl_c, examples, keep_logs_off_stdout, write_json
 
 _at_least_one = validators.Number(gte=1)
 
@@ -66,7 +64,7 @@ def demo(
     """
     keep_logs_off_stdout()
     out = console(stderr=json)
-    with _ending_as_with_ctrl_c(), _screen(out) as (show, tell):
+    with ending_as_with_ctrl_c(), _screen(out) as (show, tell):
         verdict = play(home, make_plan(events, seed), workers=processes, kill=kill, show=show, tell=tell)
     if json:
         write_json(Shown(ok=verdict.ok, **structs.asdict(verdict)))
@@ -96,18 +94,3 @@ def _screen(out: Console) -> Iterator[tuple[Callable[[Scene], None], Callable[[s
             tell(in_a_line(scene))
 
     yield show, tell
-
-
-@contextmanager
-def _ending_as_with_ctrl_c() -> Iterator[None]:
-    """Clean up when the terminal is closed or a supervisor ends the demo, as with Ctrl-C."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,15 +1,18 @@
 """`callboard info`: what a mailbox holds and what it has done."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from msgspec import structs
 from rich.console import RenderableType
 from rich.markup import escape
 
 from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause
+from .pace import Course, Look, Pace
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, table, write_json
+from .watching import draw, stream
 
 COLUMNS = (
     "ready",
@@ -35,7 +38,9 @@ command = App(
     help_epilogue=examples(
         "callboard info",
         "callboard info --url redis://localhost:6379 --workspace production",
+        "callboard info --watch",
         "callboard info --json | jq '.queues[] | {queue, ready, dead}'",
+        "callboard info --json --watch | jq -c '.pace[]? | {queue, ending}'",
     ),
 )
 
@@ -45,10 +50,20 @@ class Shown(MailboxInfo, frozen=True, kw_only=True):
 
     place: str
     """Where the mailbox is: a directory, or a URL without a secret."""
+    pace: tuple[Pace, ...] | None = None
+    """How fast each queue went since the line before; null without `--watch`, and in its first line."""
 
 
 @command.default
-def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
+def info(
+    *,
+    place: Place | None = None,
+    watch: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Look once a second, with rates, until Ctrl-C."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what a mailbox holds and what it has done. Needs no app, and makes no mailbox.
 
     `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of
@@ -56,18 +71,38 @@ def info(*, place: Place | None = None, as_json: AsJson = False) -> None:
     `duplicate`, `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `replayed`, `fenced`,
     `paused` (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten: `lane`, `ordered`, `limit`,
     `waiting`, `held`, and of those `holders`, at most ten of `id` and `owner`), `workers` (`owner`,
-    `seen_at`) and `unrouted` (events nobody subscribed to, by contract).
+    `seen_at`), `unrouted` (events nobody subscribed to, by contract) and `pace`. With `--watch` it is such
+    an object a second, each on a line of its own, and `pace` is a list of objects: `queue`; `arriving`,
+    `ending`, `retrying` and `dying`, deliveries a second since the line before; `oldest_ready_ms`, how long
+    the oldest that is ready has been due; `through_ms`, how long a delivery takes from when it is due to its
+    end, at this pace, or null while none ends.
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
+    address = address_of(settings)
     with mailbox_at(settings) as mailbox:
-        state = mailbox.info()
+        if not watch:
+            state = mailbox.info()
+        elif as_json:
+            stream(mailbox, lambda look, course: _write_line(look, course, address))
+            return
+        else:
+            draw(mailbox, address)
+            return
     if as_json:
-        write_json(Shown(place=address_of(settings), **structs.asdict(state)))
+        write_json(_shown(state, address))
         return
     out = console()
-    for part in drawn(state, address_of(settings)):
+    for part in drawn(state, address):
         out.print(part)
+
+
+def _write_line(look: Look, course: Course, address: str) -> None:
+    write_json(_shown(look.info, address, course.pace), indent=False)
+
+
+def _shown(state: MailboxInfo, address: str, pace: tuple[Pace, ...] | None = None) -> Shown:
+    return Shown(place=address, pace=pace, **structs.asdict(state))
 
 
 def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:

@@ -1,6 +1,5 @@
 """`callboard inspect`: what runs now, for longer than a moment, and where."""
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -15,9 +14,7 @@ from ..actors.mailbox.running import RunningAttempt, WorkerReport
 from ..messages.items import ItemCounts
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_wait, table, write_json
-
-EVERY_SECONDS = 1.0
-"""How often `--watch` looks: workers tell no more often."""
+from .watching import ticks
 
 COLUMNS = ("worker", "pid", "thread", "queue", "delivery", "items", "attempt", "elapsed", "left")
 
@@ -89,14 +86,12 @@ def inspect(
         if not watch:
             _print(look(mailbox), as_json=as_json)
         elif as_json or not console().is_terminal:
-            while True:
+            for _ in ticks():
                 _print(look(mailbox), as_json=as_json, indent=False)
-                time.sleep(EVERY_SECONDS)
         else:
             with Live(console=console(), auto_refresh=False, screen=False) as live:
-                while True:
+                for _ in ticks():
                     live.update(Group(*drawn(look(mailbox))), refresh=True)
-                    time.sleep(EVERY_SECONDS)
 
 
 def look(mailbox: Mailbox) -> Shown:

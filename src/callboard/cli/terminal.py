@@ -1,8 +1,11 @@
 """How commands speak: tables and JSON on stdout, all else on stderr."""
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
@@ -64,3 +67,18 @@ def shown_age(milliseconds: int) -> str:
     """A length of time as a person says it: "3s ago"."""
     seconds = max(0, milliseconds) // 1000
     return f"{timedelta(seconds=seconds)} ago" if seconds >= 60 else f"{seconds}s ago"  # noqa: PLR2004
+
+
+@contextmanager
+def ending_as_with_ctrl_c() -> Iterator[None]:
+    """Clean up when the terminal is closed or a supervisor ends the command, as with Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

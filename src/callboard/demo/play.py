@@ -64,6 +64,11 @@ class Play:
         self._duplicates = 0
         self._rate = Rate()
 
+    @property
+    def mailbox(self) -> RedisMailbox:
+        """Where it is played; for whoever watches."""
+        return self._mailbox
+
     def run(self) -> Verdict:
         """Play it to its end; raises `DemoStuck` or `CrewLost` when it cannot begin."""
         self._crew.start()

@@ -132,7 +132,7 @@ class Callboard:
             recorder=recorder,
         )
         order = default_order(
-            self.catalog, measured=recorder is not None, log_successes=self.settings.log_level == "debug"
+            self.catalog, recorder=recorder, log_successes=self.settings.log_level == "debug"
         )
         self._stack = Stack(order, longest_timeout=self._longest_timeout, tracing=self.publisher.tracing)
         self.broker.add_middleware(self._stack)

@@ -11,6 +11,7 @@ from dramatiq.broker import MessageProxy
 
 from ..messages.catalog import Catalog
 from ..messages.errors import ConfigurationError
+from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
 from .attempt import Policy
 from .batched import Batched
@@ -34,18 +35,19 @@ CLOSES_WITHIN = 5.0
 
 
 def default_order(
-    catalog: Catalog, *, measured: bool = False, log_successes: bool = False
+    catalog: Catalog, *, recorder: Recorder | None = None, log_successes: bool = False
 ) -> tuple[Place, ...]:
     """The order of the layers, the outermost first; the timeout is no layer but how the handler is called.
 
-    `measured` says whether somebody counts what the attempts are measured to be.
+    `recorder` counts what the attempts are measured to be, and what dedup stores answer.
     """
+    measured = recorder is not None
     return (
         Place("metrics", metrics, lambda _: measured),  # its time is that of all the others together
         Place("log", log_all if log_successes else log),  # sees what all the others made of it
         Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
         Place("discard", discard, _discards),  # before a claim that would then have to be let go
-        Place("dedup", Deduplicate(), wants_store),  # around the decision by which a claim is kept or let go
+        Place("dedup", Deduplicate(recorder), wants_store),  # around what keeps a claim or lets it go
         Place("retry", retry, _retries),  # around whatever may fail
     )
 

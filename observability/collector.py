@@ -12,6 +12,8 @@ from .exposition import Values
 from .metrics import (
     BUILD,
     LAST_SUCCESS,
+    MEMORY_LIMIT,
+    MEMORY_USED,
     OLDEST_DEAD,
     OLDEST_READY,
     QUEUE_DELIVERIES,
@@ -82,7 +84,13 @@ class Collector:
 def values_of(state: MailboxState) -> dict[str, Values]:
     """The gauges of a mailbox."""
     queues = state.queues
-    return {
+    memory = state.memory
+    of_server: dict[str, Values] = (
+        {}
+        if memory is None
+        else {MEMORY_USED.name: {(): memory.used_bytes}, MEMORY_LIMIT.name: {(): memory.limit_bytes}}
+    )
+    return of_server | {
         QUEUE_DELIVERIES.name: {
             (each.queue, name): getattr(each, name)
             for each in queues

@@ -216,6 +216,18 @@ QUEUE_WORKERS = Instrument(
 QUEUE_PAUSED = Instrument(
     "queue_paused", Kind.GAUGE, Seer.COLLECTOR, "1 while a queue is paused, else 0.", ("queue",)
 )
+MEMORY_USED = Instrument(
+    "server_memory_used_bytes",
+    Kind.GAUGE,
+    Seer.COLLECTOR,
+    "Memory that the mailbox's server takes, with all that others keep there.",
+)
+MEMORY_LIMIT = Instrument(
+    "server_memory_limit_bytes",
+    Kind.GAUGE,
+    Seer.COLLECTOR,
+    "Memory beyond which the mailbox's server refuses to publish; 0 if it has no limit.",
+)
 LAST_SUCCESS = Instrument(
     "collector_last_success_timestamp_seconds",
     Kind.GAUGE,
@@ -258,6 +270,8 @@ INSTRUMENTS = (
     OLDEST_DEAD,
     QUEUE_WORKERS,
     QUEUE_PAUSED,
+    MEMORY_USED,
+    MEMORY_LIMIT,
     LAST_SUCCESS,
     OVERFLOW,
     BUILD,

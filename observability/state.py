@@ -27,12 +27,22 @@ class QueueState(msgspec.Struct, frozen=True):
     """1 if it is."""
 
 
+class ServerMemory(msgspec.Struct, frozen=True):
+    """What a server takes, with all that others keep there."""
+
+    used_bytes: int
+    limit_bytes: int
+    """Beyond which it refuses to publish; 0 if it has no limit."""
+
+
 class MailboxState(msgspec.Struct, frozen=True):
     """All queues of a workspace."""
 
     server: str
     """The server's name and version."""
     queues: tuple[QueueState, ...] = ()
+    memory: ServerMemory | None = None
+    """None where there is no server, or where it does not tell this user."""
 
 
 class StateSource(Protocol):

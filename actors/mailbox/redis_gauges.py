@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...observability.state import MailboxState, QueueState
+from ...observability.state import MailboxState, QueueState, ServerMemory
 from .redis_records import Ask
 
 
@@ -23,7 +23,10 @@ class RedisGauges:
         """See `Gauges.read`."""
         if not self._name:
             self._name = self._server()
-        return MailboxState(self._name, tuple(map(_read_queue, self._ask("gauges", self._lasting_ms))))
+        queues, memory = self._ask("gauges", self._lasting_ms)
+        return MailboxState(
+            self._name, tuple(map(_read_queue, queues)), ServerMemory(*memory) if memory else None
+        )
 
 
 def _read_queue(answer: list[Any]) -> QueueState:

@@ -73,22 +73,35 @@ _MAILBOX = Row(
             width=12,
         ),
         Panel(
+            title="Memory of the server",
+            says="What it takes with all that others keep there, and from where on it refuses to publish.",
+            queries=(
+                Query("max(callboard_server_memory_used_bytes)", "used"),
+                Query("max(callboard_server_memory_limit_bytes)", "limit"),
+            ),
+            unit=Unit.BYTES,
+            width=6,
+        ),
+        Panel(
             title="Paused queues",
             says="1 while a queue is paused: callboard info tells by whom and why.",
             queries=(Query("callboard:queue_paused:max", "{{queue}}"),),
             unit=Unit.COUNT,
+            width=6,
         ),
         Panel(
             title="Oldest dead letter",
             says="How long ago the oldest dead delivery that is kept ended.",
             queries=(Query("max by (queue) (callboard_dead_oldest_age_seconds)", "{{queue}}"),),
             unit=Unit.SECONDS,
+            width=6,
         ),
         Panel(
             title="Last look at the mailbox",
             says="How long ago its state was last read. What is drawn of queues is as old as this.",
             queries=(Query("time() - max(callboard_collector_last_success_timestamp_seconds)", "age"),),
             unit=Unit.SECONDS,
+            width=6,
         ),
         Panel(
             title="Labels that were not declared",

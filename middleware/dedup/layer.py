@@ -10,11 +10,13 @@ import structlog
 
 from ...messages.delivery import Outcome, OutcomeKind, Reason
 from ...messages.errors import InvalidKey, StoreError
+from ...observability.recorder import Recorder
 from ..discard import after_failure
 from .claims import answered, claim_of, is_charged, released, settled
 from .option import DEFAULT_WINDOW_MS, Dedup
 from .renewer import Held, Renewer
 from .store import ClaimVerdict, DedupStore
+from .timed import TimedStore
 
 if TYPE_CHECKING:
     from ..attempt import Attempt, Policy
@@ -33,7 +35,8 @@ def wants_store(policy: "Policy") -> bool:
 class Deduplicate:
     """The layer; one object serves any number of actors and stores."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
         self._renewers: dict[int, Renewer] = {}
         self._lock = threading.Lock()
         self._in_hand = 0
@@ -64,7 +67,8 @@ class Deduplicate:
         known = self._renewers.get(id(store))
         if known is None:
             with self._lock:
-                known = self._renewers.setdefault(id(store), Renewer(store))
+                asked = store if self._recorder is None else TimedStore(store, self._recorder)
+                known = self._renewers.setdefault(id(store), Renewer(asked))
         return known
 
 

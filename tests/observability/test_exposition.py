@@ -28,7 +28,7 @@ from callboard.observability.metrics import (
     WAIT,
     Kind,
 )
-from callboard.observability.state import MailboxState, QueueState
+from callboard.observability.state import MailboxState, QueueState, ServerMemory
 from tests.programs import needed
 
 HOSTILE = 'a"b\\c\nd{e},f=" # EOF'
@@ -50,7 +50,7 @@ def full_book() -> Book:
 def states() -> dict[str, Any]:
     """What is looked at and not recorded."""
     queue = QueueState(HOSTILE, 1, 2, 3, 4, 5, 6789, 1011, 12, 1)
-    gauges = values_of(MailboxState("valkey 9", (queue,)))
+    gauges = values_of(MailboxState("valkey 9", (queue,), ServerMemory(7, 8)))
     return gauges | {
         BUILD.name: {("1", "2", HOSTILE): 1},
         LAST_SUCCESS.name: {(): 1.7e9},

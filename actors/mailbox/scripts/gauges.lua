@@ -1,7 +1,8 @@
 -- What metrics tell of all queues at one moment.
 -- ARGV: how lately a worker was seen in ms.
 -- Answers for each queue: name, ready, waiting, leased, scheduled, dead ones kept, ms that the oldest ready one has
--- been due, ms since the oldest dead one ended, workers, whether it is paused.
+-- been due, ms since the oldest dead one ended, workers, whether it is paused. And of the server: the bytes of memory
+-- that it takes, and its limit or 0; nothing if it does not tell.
 
 local seen_within = take_number()
 
@@ -41,6 +42,14 @@ local function dead_in(queue)
   return 0, 0
 end
 
+local function memory()
+  local told = redis.pcall('INFO', 'memory')
+  if type(told) ~= 'string' then
+    return {} -- this user may not ask
+  end
+  return {tonumber(string.match(told, 'used_memory:(%d+)')), tonumber(string.match(told, 'maxmemory:(%d+)'))}
+end
+
 local queues = call('SMEMBERS', QUEUES)
 table.sort(queues)
 local answer = {}
@@ -54,4 +63,4 @@ for _, queue in ipairs(queues) do
     math.max(oldest_in(ready), oldest_in(suspects), oldest_in(lone)), oldest_dead,
     call('ZCOUNT', CONSUMERS .. queue, NOW - seen_within, '+inf'), call('EXISTS', PAUSED .. queue)}
 end
-return answer
+return {answer, memory()}

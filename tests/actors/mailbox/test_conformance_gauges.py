@@ -138,3 +138,13 @@ def test_a_look_is_one_round_trip_however_many_queues_there_are(
         monkeypatch.setattr(stage.mailbox, "_run", noted)
     assert len(stage.mailbox.gauges.read().queues) == queues
     assert calls == ([] if run is None else ["gauges"])
+
+
+def test_a_server_tells_of_its_memory_and_a_mailbox_without_one_does_not(stage: Stage) -> None:
+    memory = stage.mailbox.gauges.read().memory
+    if stage.mailbox.info().server == "memory":
+        assert memory is None
+        return
+    assert memory is not None
+    assert 100_000 < memory.used_bytes < 1_000_000_000
+    assert memory.limit_bytes == 0

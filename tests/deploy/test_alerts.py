@@ -10,7 +10,7 @@ import yaml
 
 from deploy.boards.alerts import ALERTS
 from deploy.boards.made import RULES
-from tests.deploy.tools import promtool
+from tests.programs import needed
 
 BY_NAME = {alert.name: alert for alert in ALERTS}
 
@@ -360,6 +360,18 @@ def told(tmp_path: Path, *cases: Case) -> "subprocess.CompletedProcess[str]":
         yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests})
     )
     return promtool("test", "rules", "cases.yml", cwd=tmp_path)
+
+
+def promtool(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run promtool to its end."""
+    return subprocess.run(
+        [needed("promtool", "prometheus"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("name", BY_NAME)

@@ -129,6 +129,7 @@ class EventContext:
             attributes=attributes,
             correlation_id=self.correlation_id,
             causation_id=self.id,
+            cause_name=self.name,
         )
         self._add(self._publisher.routed(prepared))
         if prepared.span is not None:

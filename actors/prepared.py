@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from ..messages.contract import Kind
+from .mailbox.correlations import CameOf
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -25,6 +26,8 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The key of the entity it is about; empty if it names none."""
     said_key: bool
     """The publisher named the key itself, so no actor's dedup option has a say in it."""
+    came_of: CameOf | None = None
+    """What it came of, if it inherits a correlation."""
     span: Any = None
     """Its `Publishing`, where traces are configured."""
 

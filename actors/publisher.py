@@ -21,6 +21,7 @@ from ..messages.timing import After, read_after
 from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
 from .chunks import chunks, one_ahead
+from .mailbox.correlations import CameOf
 from .mailbox.mailbox import Mailbox, Posting
 from .prepared import Prepared
 from .receipt import DeliveryReceipt, Receipt, result_of
@@ -88,6 +89,7 @@ class Publisher:
         attributes: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        cause_name: str = "",
         required: bool = False,
     ) -> Prepared:
         """Check and encode an event; raises a `PublishError` that says what is wrong."""
@@ -127,6 +129,7 @@ class Publisher:
             required,
             encoded.entity or "",
             dedup_key is not None,
+            CameOf(identity, correlation_id, causation_id or "", cause_name) if correlation_id else None,
             span,
         )
 

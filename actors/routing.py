@@ -47,6 +47,7 @@ def routed(prepared: Prepared, routes: RouteTable, *, sent_before: bool = False)
         prepared.entity,
         prepared.said_key,
         "" if own_keys else prepared.id,
+        prepared.came_of,
     )
 
 

@@ -56,6 +56,7 @@ OF_OTHERS = {
     "ENDED": "ended:",  # hash per ended id: the record of a delivery that has ended
     "DONE": "done:",  # hash per window, bucket and shard: digest of an id -> fingerprint, fence, moment
     "RUNNING": "running:",  # string per worker: what it says it is at; 5 seconds
+    "RELATED": "related:",  # hash per length, bucket and shard: correlation, event -> what it came of
     "ALIASES": "aliases:",  # hash per length, bucket and shard: digest of an event -> ids of deliveries
 }
 

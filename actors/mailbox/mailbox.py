@@ -12,6 +12,7 @@ import msgspec
 
 from ...messages.delivery import Delivery, History, Outcome
 from .controls import Controls
+from .correlations import CameOf, Correlations
 from .gauges import Gauges
 from .infos import MailboxInfo
 from .ledger import Ledger
@@ -119,6 +120,8 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     """The publisher named the key itself, so no actor's dedup option has a say in it."""
     id: str = ""
     """The event's id, by which its deliveries are found where the key is another; empty if it has none."""
+    came_of: CameOf | None = None
+    """What it came of; None for an event that began something, of which nothing is written down."""
 
     def __repr__(self) -> str:
         return f"<Posting {self.event} key={self.key} targets={len(self.targets)}>"
@@ -199,6 +202,11 @@ class Mailbox(Protocol):
     @property
     def records(self) -> Records:
         """Where deliveries stand, and what is remembered of those that have ended."""
+        ...
+
+    @property
+    def correlations(self) -> Correlations:
+        """Which events came of which."""
         ...
 
     @property

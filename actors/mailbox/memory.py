@@ -21,6 +21,7 @@ from .mailbox import (
 )
 from .memory_clock import SystemClock, VirtualClock
 from .memory_controls import MemoryControls
+from .memory_correlations import MemoryCorrelations
 from .memory_deliveries import Deliveries
 from .memory_gauges import MemoryGauges
 from .memory_ledger import MemoryLedger
@@ -51,6 +52,7 @@ class MemoryMailbox:
         self._consumers: Remembered[tuple[str, str], str] = Remembered()
         self._routes = Routes(lambda now: bool(self._workers.values(now)))
         self.controls = MemoryControls(self._changed, self._now, self._deliveries)
+        self.correlations = MemoryCorrelations(self._changed, self._now, self._deliveries.related)
         self.records = MemoryRecords(self._changed, self._now, self._deliveries, self._routes)
         self.running = MemoryRunning(self._entered)
         self.schedule = MemorySchedule(self._deliveries, self.records, self._entered)

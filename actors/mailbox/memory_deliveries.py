@@ -6,6 +6,7 @@ from msgspec import structs
 
 from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.items import ItemRecord
+from .correlations import CameOf
 from .infos import QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
@@ -19,6 +20,7 @@ from .mailbox import (
     Target,
     Verdict,
 )
+from .memory_correlations import Related
 from .memory_ended import Aliases, Ended, event_in, record_of
 from .memory_live import Live
 from .memory_queue import Queue
@@ -48,6 +50,7 @@ class Deliveries:
         self.records = Ended(most_recorded)
         self._retention: dict[str, int] = {}
         self.aliases = Aliases()
+        self.related = Related()
         self.unrouted: Counter[str] = Counter()
 
     def queue(self, name: str) -> Queue:
@@ -62,6 +65,7 @@ class Deliveries:
         """Store a posting for all its targets or for none."""
         if not posting.targets:
             self.unrouted[posting.event] += 1
+            self._relate(posting, now)
             return []
         verdicts = [self.judge(target, posting.fingerprint, now) for target in posting.targets]
         if Verdict.CONFLICT in verdicts:
@@ -69,6 +73,7 @@ class Deliveries:
         verdicts = [self._store(target, posting, now) for target in posting.targets]
         for target in posting.targets:
             self.aliases.note(posting.id, _identity(target), now, _due_of(posting, now) + target.window_ms)
+        self._relate(posting, now)
         return verdicts
 
     def fetch(
@@ -177,6 +182,12 @@ class Deliveries:
         if known is None:
             return Verdict.ACCEPTED
         return Verdict.DUPLICATE if known == fingerprint else Verdict.CONFLICT
+
+    def _relate(self, posting: Posting, now: int) -> None:
+        if posting.came_of is not None:
+            windows = [target.window_ms for target in posting.targets]
+            until = _due_of(posting, now) + max(windows, default=MIN_WINDOW_MS)
+            self.related.note(posting.came_of, posting.event, now, until)
 
     def _store(self, target: Target, posting: Posting, now: int) -> Verdict:
         # Judged again, for the same target may stand in a posting twice.
@@ -297,6 +308,9 @@ class Deliveries:
         record = record_of(live, ending, outcome, facts, at=now, until=now + retention_ms)
         self.records.put(record, live.items, now)
         self.aliases.note(event_in(live.stored), live.id, now, now + retention_ms)
+        if facts.correlation:
+            came_of = CameOf(facts.event, facts.correlation, facts.causation)
+            self.related.note(came_of, facts.contract, now, now + retention_ms)
 
 
 def _identity(target: Target) -> str:

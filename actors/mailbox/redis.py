@@ -31,6 +31,7 @@ from .mailbox import (
 )
 from .records import EndedRecord
 from .redis_controls import RedisControls
+from .redis_correlations import RedisCorrelations
 from .redis_gauges import RedisGauges
 from .redis_ledger import RedisLedger
 from .redis_records import RedisRecords
@@ -105,6 +106,7 @@ class RedisMailbox:
         self.controls = RedisControls(self._ask)
         self.gauges = RedisGauges(self._ask, self._server_name, WORKER_LASTS_MS)
         self.ledger = RedisLedger(self._run, self._ask)
+        self.correlations = RedisCorrelations(self._ask)
         self.records = RedisRecords(self._ask)
         self.running = RedisRunning(self._ask)
         self.schedule = RedisSchedule(self._ask, self.records, most_recorded)

@@ -23,7 +23,7 @@ from .mailbox import (
     Suspects,
 )
 
-_FRESH, _AGAIN = 1, 2
+_FRESH, _AGAIN, _INHERITS = 1, 2, 3
 
 _history_decoder = msgspec.json.Decoder(History)
 
@@ -38,16 +38,19 @@ def token_of(delivery: Delivery) -> str:
 def put_posting(out: list[Argument], posting: Posting, *, again: bool = False) -> None:
     """Append one posting as the scripts read it; `again` when it may have been sent before."""
     sent = _AGAIN if again or posting.sent_before else int(posting.fresh)
+    came_of = posting.came_of
     out += (
         posting.event,
         posting.fingerprint,
         posting.body,
         posting.delay_ms,
         posting.due_at,
-        sent,
+        sent if came_of is None else sent + _INHERITS,
     )
     if sent != _FRESH:
         out.append(posting.id)
+    if came_of is not None:
+        out += (came_of.event, came_of.correlation, came_of.cause, came_of.cause_name)
     out.append(len(posting.targets))
     for target in posting.targets:
         window_ms = max(target.window_ms, MIN_WINDOW_MS)

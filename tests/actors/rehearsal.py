@@ -11,6 +11,7 @@ import dramatiq
 from callboard import Callboard, Command, Event, MemoryMailbox
 from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.controls import Controls
+from callboard.actors.mailbox.correlations import Correlations
 from callboard.actors.mailbox.gauges import Gauges
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.ledger import Ledger, Notes
@@ -230,6 +231,10 @@ class FaultyMailbox:
     @property
     def schedule(self) -> Schedule:
         return self._on("schedule").schedule
+
+    @property
+    def correlations(self) -> Correlations:
+        return self._on("correlations").correlations
 
     @property
     def gauges(self) -> Gauges:

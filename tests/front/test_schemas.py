@@ -39,6 +39,7 @@ PLAYS: dict[str, tuple[str, ...]] = {
     "send": ("send", "shop:app", "order.placed", "--data", EVENT),
     "server": ("server",),
     "server status": ("server", "status"),
+    "trace": ("trace", "receipt:0"),
 }
 """How each command is called on a board that has something of everything."""
 

@@ -12,7 +12,7 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-READING = ("info", "find", "page", "record", "gauges", "items-read", "scheduled", "told")
+READING = ("info", "find", "related", "page", "record", "gauges", "items-read", "scheduled", "told")
 TAKING_IN = ("publish", "register", "replay")
 
 FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")
@@ -21,9 +21,9 @@ FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")
 ALLOWED_WHEN_FULL = "flags=allow-oom"
 
 PARTS = {
-    "publish": ("base", "done", "aliases", "arriving"),
+    "publish": ("base", "done", "aliases", "correlating", "arriving"),
     "fetch": ("base", "done", "aliases", "lanes", "ending", "choosing"),
-    "settle": ("base", "done", "aliases", "lanes", "ending", "arriving"),
+    "settle": ("base", "done", "aliases", "correlating", "lanes", "ending", "arriving"),
     "purge": ("base", "done", "lanes", "ending"),
     "register": ("base", "lanes"),
     "info": ("base", "lanes"),
@@ -32,6 +32,7 @@ PARTS = {
     "cancel": ("base", "done", "aliases", "lanes", "ending", "withdrawing"),
     "move": ("base", "done", "aliases", "lanes", "ending", "withdrawing"),
     "find": ("base", "done", "aliases", "lanes", "recorded"),
+    "related": ("base", "done", "aliases", "correlating"),
     "page": ("base", "recorded"),
     "record": ("base", "recorded"),
 }

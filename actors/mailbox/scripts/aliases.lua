@@ -11,13 +11,17 @@ local function alias_buckets(last)
   return aliases_of[last]
 end
 
-local function buckets_lasting(ms)
+local function length_lasting(ms)
   for _, last in ipairs(LASTS) do
     if ms <= last then
-      return alias_buckets(last)
+      return last
     end
   end
-  return alias_buckets(LASTS[#LASTS])
+  return LASTS[#LASTS]
+end
+
+local function buckets_lasting(ms)
+  return alias_buckets(length_lasting(ms))
 end
 
 local function is_key_of(event_id, id)

@@ -71,14 +71,20 @@ local function write_arrivals()
   end
 end
 
--- The way in. A posting is: event, fingerprint, body, delay, due, '1' if its keys were never sent before,
+-- The way in. A posting is: event, fingerprint, body, delay, due, '1' if its keys were never sent before, '2' if this
+-- very posting may have been, else '0', or three more if it inherits a correlation;
 -- then, if they may have been, the event's id or '' where it is the key,
+-- of one that inherits its own id, the correlation's, that of its cause or '' and the name of that or '',
 -- number of targets, and for each target: queue, id, window, ordered lane or ''.
 local function take_posting()
   local posting = {event = take(), fingerprint = take(), body = take(),
     delay = take_number(), due = take_number(), sent = take(), targets = {}}
-  posting.fresh, posting.again = posting.sent == '1', posting.sent == '2'
+  local sent = posting.sent
+  posting.fresh, posting.again = sent == '1' or sent == '4', sent == '2' or sent == '5'
   posting.event_id = posting.fresh and '' or take()
+  if sent > '2' then
+    posting.came_of = {event = take(), correlation = take(), cause = take(), cause_name = take()}
+  end
   for position = 1, take_number() do
     posting.targets[position] = {queue = take(), id = take(), window = take_number(), lane = take()}
   end
@@ -169,6 +175,14 @@ local function accept(target, stored, due, counted_as)
   end
 end
 
+local function lasting_of(posting, due)
+  local longest = 0
+  for _, target in ipairs(posting.targets) do
+    longest = math.max(longest, target.window)
+  end
+  return longest + (due and due - NOW or 0)
+end
+
 local function publish(posting)
   if #posting.targets == 0 then
     call('HINCRBY', UNROUTED, posting.event, 1)
@@ -188,5 +202,9 @@ local function publish(posting)
       put_alias(posting.event_id, target, due and due - NOW or 0)
     end
   end
-  return table.concat(verdicts)
+  local letters = table.concat(verdicts)
+  if posting.came_of and not letters:find(CONFLICT, 1, true) then
+    put_related(posting.came_of, posting.event, lasting_of(posting, due))
+  end
+  return letters
 end

@@ -104,6 +104,9 @@ local function keep_record(record, retention, most)
   list_record(name, record.kind, record.queue, forget_at)
   make_room(record.kind, record.queue, most)
   note_end(record, retention)
+  if record.facts ~= '' then
+    put_related_of(record.facts, retention)
+  end
 end
 
 local function lane_of(queue, id)

@@ -11,5 +11,6 @@ for position = 1, take_number() do
   answers[position] = publish(take_posting())
 end
 write_arrivals()
+write_related()
 write_counts()
 return answers

@@ -209,5 +209,6 @@ for _ = 1, take_number() do
   end
 end
 write_arrivals()
+write_related()
 write_counts()
 return answers

@@ -24,6 +24,7 @@ OUTPUTS = {
     "send": "stream:Accepted",
     "server": "server:Status",
     "server status": "server:Status",
+    "trace": "trace:Shown",
 }
 """Every command that has `--json`, and where the type of what it prints is, or of each line."""
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "send": "Publish events, from an argument, a file or stdin.",
     "info": "Show what a mailbox holds and what it has done.",
     "inspect": "Show what runs now: where, since when, and how long it still may.",
+    "trace": "Show what came of an event: every event, every delivery, outcomes and errors.",
     "queue": "Pause, resume, drain or purge queues.",
     "schedule": "List what is due later; cancel or move what has not begun.",
     "routes": "Show which actor subscribes to what.",

@@ -39,7 +39,8 @@ def test_a_trace_is_drawn_and_printed(callboard: Run, start: Start, shop: Path) 
     start([sys.executable, "-m", "callboard", "run", "shop:app", "-p", "1"])
 
     def is_dead() -> bool:
-        told = json.loads(callboard("trace", event, "--json").stdout)
+        # Until a worker has said who subscribes, nobody knows whom the event is for.
+        told = json.loads(callboard("trace", event, "--json").stdout or '{"events": [{"deliveries": []}]}')
         return any(each["state"] == "dead" for each in told["events"][-1]["deliveries"])
 
     wait_for(is_dead, "the dead letter")

@@ -174,12 +174,9 @@ class CallboardBroker(dramatiq.Broker):
     def _declare_names(self, actor: dramatiq.Actor[..., Any]) -> None:
         """Let metrics tell an actor, its queue and its contracts from others."""
         if self.recorder is not None:
-            name = actor.actor_name
             fn: object = actor.fn
             events = fn.policy.contracts if isinstance(fn, Guarded) else ()
-            plain = () if events else (name,)
-            declare = self.recorder.names.declare
-            declare(queues=(actor.queue_name,), actors=(name,), events=events, plain=plain)
+            self.recorder.declare(actor.queue_name, actor.actor_name, events)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue. There are no delay queues: the mailbox keeps what is scheduled."""

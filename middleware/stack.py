@@ -23,9 +23,10 @@ from .discard import Discard, discard
 from .guarded import Guarded, Handler
 from .layer import Layer, Place
 from .log import log, log_all
-from .metrics import metrics
+from .metrics import MetricsLayer, metrics
 from .options import Length, Options
 from .plain import TRACEPARENT, PlainActor, plain_handler
+from .plain_measured import MeasuredActor
 from .plain_options import take_options
 from .retry import Retry, retry
 from .timeout import LONGEST_TIMEOUT
@@ -35,15 +36,21 @@ CLOSES_WITHIN = 5.0
 
 
 def default_order(
-    catalog: Catalog, *, recorder: Recorder | None = None, log_successes: bool = False
+    catalog: Catalog,
+    *,
+    recorder: Recorder | None = None,
+    measure: Layer | None = None,
+    log_successes: bool = False,
 ) -> tuple[Place, ...]:
     """The order of the layers, the outermost first; the timeout is no layer but how the handler is called.
 
-    `recorder` counts what the attempts are measured to be, and what dedup stores answer.
+    `recorder` counts what the attempts are measured to be, and what dedup stores answer; `measure` is the
+    layer that measures, if nobody settles what it measured.
     """
-    measured = recorder is not None
+    is_measured = recorder is not None
     return (
-        Place("metrics", metrics, lambda _: measured),  # its time is that of all the others together
+        # Its time is that of all the others together.
+        Place("metrics", metrics if measure is None else measure, lambda _: is_measured),
         Place("log", log_all if log_successes else log),  # sees what all the others made of it
         Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
         Place("discard", discard, _discards),  # before a claim that would then have to be let go
@@ -74,6 +81,7 @@ class Stack(dramatiq.Middleware):
         order: the layers; `default_order` if None.
         timeout, retry, discard, dedup: for plain actors that say nothing else; None leaves it to dramatiq.
         longest_timeout: what no actor may exceed, in seconds.
+        metrics: counts the attempts of all actors, on a broker that is not Callboard's.
         tracing: how messages are traced; as the program has configured OpenTelemetry if None.
     """
 
@@ -86,9 +94,13 @@ class Stack(dramatiq.Middleware):
         discard: Discard | Sequence[Discard] | None = None,
         dedup: Dedup | None = None,
         longest_timeout: float = LONGEST_TIMEOUT,
+        metrics: MetricsLayer | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        self.order = default_order(Catalog()) if order is None else tuple(order)
+        recorder = None if metrics is None else metrics.recorder
+        usual = default_order(Catalog(), recorder=recorder, measure=metrics)
+        self.order = usual if order is None else tuple(order)
+        self._metrics = metrics
         self.options = Options(timeout=timeout, retry=retry, discard=discard, dedup=dedup)
         self.longest_timeout = longest_timeout
         self.watch = Watch()
@@ -134,7 +146,10 @@ class Stack(dramatiq.Middleware):
             actor.fn = self._guarded(fn)  # type: ignore[assignment]  # run by Callboard's drain, not called
             return
         policy = take_options(actor, self.options, self.longest_timeout)
+        if self._metrics is not None:
+            self._metrics.recorder.declare(actor.queue_name, actor.actor_name)
         if policy is None:
+            self._measure(actor)
             return
         guarded = self._guarded(plain_handler(actor.fn, policy))
         actor.fn = PlainActor(actor.fn, guarded, broker, self._current.take)
@@ -172,6 +187,17 @@ class Stack(dramatiq.Middleware):
             span = spans.publish(message.actor_name, {"messaging.message.id": message.message_id})
             message.options[TRACEPARENT] = span.traceparent
             span.end()
+
+    def after_nack(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
+        """Count what dramatiq has given up that only it decides upon."""
+        actor = broker.actors.get(message.actor_name)
+        if self._metrics is not None and actor is not None and isinstance(actor.fn, MeasuredActor):
+            self._metrics.recorder.given_up(message.queue_name, message.actor_name)
+
+    def _measure(self, actor: dramatiq.Actor[..., Any]) -> None:
+        if self._metrics is not None:
+            policy = Policy(actor.actor_name, {})
+            actor.fn = MeasuredActor(actor.fn, policy, self._metrics, self._current.take)
 
     def _guarded(self, handler: Handler) -> Guarded:
         kind = Batched if handler.is_batch else Guarded

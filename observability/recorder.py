@@ -6,8 +6,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from ..messages.delivery import Reason
 from .cells import Cells
-from .metrics import CLAIMS, DUPLICATES, PUBLISHED, STORE_ERRORS, STORE_SECONDS, TAKEOVERS, UNROUTED
+from .metrics import (
+    CLAIMS,
+    DUPLICATES,
+    ENDED,
+    FENCED,
+    OVERFLOW,
+    PARTIAL,
+    PLAIN,
+    PUBLISHED,
+    STORE_ERRORS,
+    STORE_SECONDS,
+    TAKEOVERS,
+    TIMEOUTS,
+    UNROUTED,
+)
 from .names import Names
 from .settled import Settled, record
 
@@ -17,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.metrics")
+
+_LABELS = ("queue", "actor", "event", "error")
 
 NAMESPACE = "callboard"
 """What the names of all metrics begin with, unless another is given."""
@@ -41,6 +58,28 @@ class Recorder:
 
         registry.register(BookCollector(self.cells.total, namespace))
 
+    def declare(self, queue: str, actor: str, events: Iterable[str] = ()) -> None:
+        """Let an actor, its queue and its contracts be told from others; a plain one has no contracts.
+
+        What is rare is there from then on, with the value 0: a series that begins with its first event has no
+        rate, and the first one is the one that an alert should see.
+        """
+        contracts = tuple(events)
+        with self.cells.lock:
+            self.names.declare(
+                queues=(queue,), actors=(actor,), events=contracts, plain=() if contracts else (actor,)
+            )
+            book = self.cells.fresh
+            for label in _LABELS:
+                book.add(OVERFLOW, (label,), 0)
+            book.add(FENCED, (queue,), 0)
+            book.add(TAKEOVERS, (queue,), 0)
+            book.add(TIMEOUTS, (queue, actor), 0)
+            book.add(PARTIAL, (actor,), 0)
+            for event in contracts or (PLAIN,):
+                book.add(ENDED, (queue, actor, event, "succeeded", ""), 0)
+                book.add(ENDED, (queue, actor, event, "dead", Reason.MAX_ATTEMPTS.value), 0)
+
     def settled(self, group: Iterable[Settled], held: Iterable[bool]) -> None:
         """Count settlements that the mailbox has answered, each by whether it held."""
         try:
@@ -49,6 +88,11 @@ class Recorder:
         except Exception:
             # What cannot be counted has been settled all the same.
             logger.exception("settlements could not be counted")
+
+    def given_up(self, queue: str, actor: str) -> None:
+        """Count a plain message that dramatiq has dead-lettered after its attempts had been counted."""
+        with self.cells.lock:
+            self.cells.fresh.add(ENDED, (queue, actor, PLAIN, "dead", Reason.MAX_ATTEMPTS.value))
 
     def published(self, events: Iterable[tuple[str, int, int]], source: str = "app") -> None:
         """Count events that the mailbox has taken: of each its name, its deliveries, and those known."""

@@ -90,6 +90,14 @@ class Settled(Protocol):
     def postings(self) -> Sequence[Posted]: ...
 
 
+class Attempted(msgspec.Struct, frozen=True, gc=False):
+    """What an attempt came to where no mailbox settles it."""
+
+    delivery: Delivery
+    outcome: Outcome
+    postings: tuple[()] = ()
+
+
 def record(book: Book, names: Names, group: Iterable[Settled], held: Iterable[bool]) -> None:
     """Count a group of settlements, each by whether it held."""
     successes: dict[tuple[str, str, str], list[Delivery]] = {}

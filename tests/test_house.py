@@ -41,6 +41,7 @@ PUBLIC = [
     "Item",
     "MemoryDedupStore",
     "MemoryMailbox",
+    "MetricsLayer",
     "PartialFailure",
     "Receipt",
     "RedisDedupStore",

@@ -15,6 +15,7 @@ from .middleware.dedup.option import Dedup
 from .middleware.dedup.redis import RedisDedupStore
 from .middleware.dedup.store import DedupStore
 from .middleware.discard import Discard
+from .middleware.metrics import MetricsLayer
 from .middleware.partial import PartialFailure
 from .middleware.retry import Retry
 from .middleware.signals import (
@@ -47,6 +48,7 @@ __all__ = [
     "Item",
     "MemoryDedupStore",
     "MemoryMailbox",
+    "MetricsLayer",
     "PartialFailure",
     "Receipt",
     "RedisDedupStore",

@@ -15,9 +15,11 @@ from callboard import (
     Callboard,
     CallboardBroker,
     Context,
+    Dedup,
     Discard,
     DiscardEvent,
     Event,
+    MemoryDedupStore,
     MemoryMailbox,
     RejectEvent,
     RetryLater,
@@ -27,6 +29,7 @@ from callboard.observability.cells import Book
 from callboard.observability.metrics import (
     AGE,
     ATTEMPTS,
+    CLAIMS,
     DUPLICATES,
     ENDED,
     ERRORS,
@@ -39,6 +42,7 @@ from callboard.observability.metrics import (
     PROCESSING,
     PUBLISHED,
     SETTLED,
+    STORE_ERRORS,
     STORE_SECONDS,
     TAKEOVERS,
     TIMEOUTS,
@@ -56,6 +60,7 @@ from tests.actors.rehearsal import (
     orders,
     post,
     queue_of,
+    until,
     work_off,
     working,
 )
@@ -74,7 +79,7 @@ def series(app: Callboard, instrument: Instrument, *by: str) -> Counter[Any]:
     for labels, value in app.metrics.cells.total().counters.get(instrument.name, {}).items():
         told = dict(zip(instrument.labels, labels, strict=True))
         found[told[by[0]] if len(by) == 1 else tuple(told[each] for each in by)] += int(value)
-    return found
+    return +found
 
 
 def total(app: Callboard, instrument: Instrument) -> int:
@@ -398,3 +403,52 @@ def test_recording_never_fails_a_settlement(app: Callboard, monkeypatch: pytest.
     work_off(app)
     assert queue_of(app).succeeded == 2
     assert total(app, SETTLED) == 0
+
+
+MEMORY = "MemoryDedupStore"
+
+
+def test_a_dedup_store_is_timed_and_its_answers_counted(app: Callboard) -> None:
+    store = MemoryDedupStore()
+
+    @app.actor(name="handler", dedup=Dedup(store=store, key=lambda event: event.order_id), retry=AT_ONCE)
+    def handler(event: OrderPlaced, ctx: Context) -> None:
+        if event.total and ctx.attempt == 1:
+            raise ValueError
+
+    app.publish(OrderPlaced("A"))
+    work_off(app)
+    app.publish(OrderPlaced("A"))
+    app.publish(OrderPlaced("B", 1.0))
+    work_off(app)
+    assert series(app, CLAIMS, "store", "verdict") == {(MEMORY, "fresh"): 3, (MEMORY, "done"): 1}
+    known = app.metrics.cells.total().histograms[STORE_SECONDS.name]
+    told = {key: sum(tally.counts) for key, tally in known.items() if key[0] == MEMORY}
+    assert told == {(MEMORY, "claim"): 4, (MEMORY, "commit"): 2, (MEMORY, "release"): 1}
+    assert series(app, SETTLED, "outcome") == {"succeeded": 2, "retried": 1, "duplicate": 1}
+
+
+def test_errors_of_stores_are_counted_by_class(memory_app: Callboard) -> None:
+    app, store = memory_app, MemoryDedupStore()
+    store.close()
+
+    @app.actor(name="handler", dedup=Dedup(store=store, key=lambda event: event.order_id))
+    def handler(event: OrderPlaced) -> None: ...
+
+    app.publish(OrderPlaced("A"))
+    with working(app):
+        until(lambda: total(app, STORE_ERRORS), "the first error")
+    errors = series(app, STORE_ERRORS, "store", "operation", "error")
+    assert {(MEMORY, "claim", "StoreUnavailable")} <= set(errors)
+    assert {error for _, _, error in errors} == {"StoreUnavailable"}
+    assert series(app, SETTLED, "outcome")["released"] >= 1
+
+
+def test_what_is_rare_is_shown_before_it_happens() -> None:
+    app = new_app()
+    declare_nothing(app)
+    book = app.metrics.cells.total()
+    assert book.counters[FENCED.name] == {("default",): 0}
+    assert book.counters[TIMEOUTS.name] == {("default", "one"): 0, ("default", "two"): 0}
+    assert book.counters[ENDED.name]["default", "one", "order.placed", "dead", "max_attempts"] == 0
+    assert book.counters[OVERFLOW.name]["event",] == 0

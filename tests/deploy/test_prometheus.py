@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from callboard.actors.mailbox.redis import RedisMailbox
 from deploy.boards.alerts import ALERTS
-from deploy.boards.made import BOARDS
-from tests.deploy.prometheus import Prometheus, await_so, free_port, prometheus
+from deploy.boards.made import BOARDS, RULES
+from tests.deploy.prometheus import LIMITS, Prometheus, await_so, free_port, prometheus, quickened
+from tests.programs import needed
 from tests.servers import Server, start_server
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,28 @@ def seen(tmp_path: Path, server: Server) -> Iterator[Prometheus]:
         stack.enter_context(pool(tmp_path, server, ports["hogs"], "-t", "2", "-Q", "hogs"))
         await_so(lambda: len(seen.query("up == 1")) == len(ports), "both pools are scraped", UP_WITHIN)
         yield seen
+
+
+def test_when_time_goes_quicker_no_length_of_the_rules_is_left_behind(tmp_path: Path) -> None:
+    committed = RULES.read_text("utf-8")
+    (tmp_path / "rules.yml").write_text(quickened(committed))
+    rules, slower = (
+        [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+        for text in (quickened(committed), committed)
+    )
+    limits = [set(re.findall(r"> \d{2,}\b", rule["expr"])) - {"> 14"} for rule in slower]
+    assert set().union(*limits) == set(LIMITS)
+    for rule, found in zip(rules, limits, strict=True):
+        assert all(LIMITS[limit] in rule["expr"] for limit in found)
+    lengths = {each for rule in rules for each in re.findall(r"\[(\w+)\]", rule["expr"])}
+    assert lengths == {"2s", "5s", "10s", "15s", "30s", "60s", "360s", "43200s"}
+    assert {rule["for"] for rule in rules if "for" in rule} == {"1s", "2s", "5s", "10s", "15s", "30s"}
+    done = subprocess.run(
+        [needed("promtool", "prometheus"), "check", "rules", str(tmp_path / "rules.yml")],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.timeout(300)

@@ -31,8 +31,10 @@ from .actor import EventActor, check_name, invocation, is_async
 from .actor_options import ActorOptions, Said, batch_of, check_words
 from .broker import CallboardBroker
 from .changing import changed_by
+from .dead_letters import DeadLetters
 from .exporting import Exporting
 from .limits import check_options, read_limits, read_longest_timeout
+from .mailbox.forgetting import about_to_be_forgotten
 from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
 from .mailbox.schedule import Changed
@@ -60,6 +62,7 @@ class Callboard:
         metrics: where metrics are served, "127.0.0.1:9191" if None (or `CALLBOARD_METRICS`).
         log_level: from which level on `callboard run` writes lines, "info" if None (or
             `CALLBOARD_LOG_LEVEL`); with "debug" there is a line for each success as well.
+        dead_letters: how many a queue keeps, a million if None (or `CALLBOARD_DEAD_LETTERS`).
         mailbox: a mailbox to use instead of a server, such as `MemoryMailbox()`.
         retry: when actors try again that say nothing else; `Retry.exponential()` if None.
         timeout: how long an attempt may take whose actor says nothing else; 5 s if None.
@@ -85,6 +88,7 @@ class Callboard:
         workspace: str | None = None,
         metrics: str | None = None,
         log_level: str | None = None,
+        dead_letters: int | None = None,
         mailbox: Mailbox | None = None,
         retry: Retry | None = None,
         timeout: Length | None = None,
@@ -109,6 +113,7 @@ class Callboard:
             workspace=workspace,
             metrics=metrics,
             log_level=log_level,
+            dead_letters=dead_letters,
             other_faults=faults,
         )
         self.catalog = Catalog()
@@ -127,6 +132,7 @@ class Callboard:
             grace=grace,
             boot=self._boot,
             confirm_routes=self._confirm_routes,
+            look_after=self._warn_of_forgetting,
             stopped=self.resources.close,
             reroute=self.publisher.reroute,
             recorder=recorder,
@@ -143,6 +149,11 @@ class Callboard:
     def mailbox(self) -> Mailbox:
         """The mailbox; opening it may start the embedded server."""
         return self.broker.mailbox
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What ended dead: listed, replayed and discarded by what it has in common."""
+        return DeadLetters(self.mailbox)
 
     @property
     def actors(self) -> Mapping[str, EventActor]:
@@ -375,3 +386,8 @@ class Callboard:
 
     def _confirm_routes(self) -> None:
         self.mailbox.register(self.routes.declared)
+
+    def _warn_of_forgetting(self) -> None:
+        info = self.mailbox.info()
+        for line in about_to_be_forgotten(info.queues, info.at, self.settings.dead_letters):
+            logger.warning("dead letters will be forgotten", told=line)

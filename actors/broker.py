@@ -49,6 +49,7 @@ class CallboardBroker(dramatiq.Broker):
             settlements ("30s").
         boot: called when a worker starts, before it fetches; what it raises stops the start.
         confirm_routes: called every 20 seconds in every worker.
+        look_after: called when a worker has started, and once an hour then; what it raises is logged.
         stopped: called when a worker has stopped.
         reroute: finds the routes of postings anew, for what handlers publish.
         recorder: counts what its workers do; None for no metrics.
@@ -66,6 +67,7 @@ class CallboardBroker(dramatiq.Broker):
         grace: str | float | timedelta = "30s",
         boot: Callable[[], None] = lambda: None,
         confirm_routes: Callable[[], None] = lambda: None,
+        look_after: Callable[[], None] = lambda: None,
         stopped: Callable[[], None] = lambda: None,
         reroute: Reroute = tuple,
         recorder: Recorder | None = None,
@@ -78,6 +80,7 @@ class CallboardBroker(dramatiq.Broker):
             raise ConfigurationError(faults)
         self.lease_ms, self.in_flight, self._grace = limits.lease_ms, limits.in_flight, limits.grace
         self.confirm_routes = confirm_routes
+        self.look_after = look_after
         self.boot = boot
         self._stopped = stopped
         self.reroute = reroute

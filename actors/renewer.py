@@ -14,6 +14,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.renewer")
 
 HEARTBEAT_SECONDS = 10.0
 CONFIRM_SECONDS = 20.0
+LOOK_AFTER_SECONDS = 3600.0
 """So often that what an actor says is upheld while a worker lives that says it."""
 
 
@@ -30,6 +31,7 @@ class Renewer:
         held: Callable[[], Iterable[Delivery]],
         lost: Callable[[Sequence[Delivery]], None],
         confirm: Callable[[], None],
+        look_after: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox = mailbox
         self._owner = owner
@@ -38,6 +40,7 @@ class Renewer:
         self._held = held
         self._lost = lost
         self._confirm = confirm
+        self._look_after = look_after
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callboard-renewer", daemon=True)
 
@@ -55,6 +58,7 @@ class Renewer:
         third = self._lease_ms / 3000
         beat_at = confirm_at = time.monotonic()
         confirm_at += CONFIRM_SECONDS
+        look_at = time.monotonic()
         while True:
             now = time.monotonic()
             self._try("renew", self._renew)
@@ -64,6 +68,9 @@ class Renewer:
             if now >= confirm_at:
                 confirm_at = now + CONFIRM_SECONDS
                 self._try("confirm routes", self._confirm)
+            if now >= look_at:
+                look_at = now + LOOK_AFTER_SECONDS
+                self._try("look after", self._look_after)
             if self._stopping.wait(min(third, HEARTBEAT_SECONDS)):
                 return
 

@@ -26,6 +26,7 @@ DEFAULTS: Mapping[str, str | None] = {
     "workspace": "default",
     "metrics": "127.0.0.1:9191",
     "log_level": "info",
+    "dead_letters": "1000000",
 }
 """Every setting by its name; in the environment it is in capitals, after `CALLBOARD_`."""
 
@@ -59,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Nobody asked for that address."""
     log_level: str = "info"
     """From which level on lines are written, where Callboard has set the logs up."""
+    dead_letters: int = 1_000_000
+    """Records of one kind that a queue keeps: beyond them the oldest is forgotten."""
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -83,6 +86,7 @@ def load_settings(
     workspace: str | None = None,
     metrics: str | None = None,
     log_level: str | None = None,
+    dead_letters: int | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     other_faults: Iterable[str] = (),
@@ -105,6 +109,7 @@ def load_settings(
         "workspace": workspace,
         "metrics": metrics,
         "log_level": log_level,
+        "dead_letters": dead_letters,
     }
     given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
     given |= _from_command(variables)
@@ -115,6 +120,7 @@ def load_settings(
         metrics=_metrics(given["metrics"], faults),
         log_level=_log_level(given["log_level"], faults),
         is_metrics_default=given["metrics"].where == "default",
+        dead_letters=_count(given["dead_letters"], faults),
     )
     faults += other_faults
     if faults:
@@ -262,6 +268,17 @@ def _log_level(given: _Given, faults: list[str]) -> str:
     if text is not None and text not in LEVELS:
         faults.append(f"{given.where}: {text!r} is no level of logs: choose of {', '.join(LEVELS)}")
     return text or ""
+
+
+def _count(given: _Given, faults: list[str]) -> int:
+    """A whole number from 1, also as the text that a variable is."""
+    value = given.value
+    if isinstance(value, str) and re.fullmatch(r"[0-9][0-9_]{0,18}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        faults.append(f"{given.where} must be a whole number from 1, such as 1000000")
+        return 1
+    return value
 
 
 def _text(given: _Given, faults: list[str]) -> str | None:

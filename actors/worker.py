@@ -79,6 +79,7 @@ class WorkerProcess:
             held=lambda: [delivery for delivery in self.held.copy() if not delivery.lost],
             lost=self._lost,
             confirm=broker.confirm_routes,
+            look_after=broker.look_after,
         )
         self.at_work = AtWork()
         self._reporter = Reporter(mailbox, owner=self.owner, longest=self.at_work.longest)

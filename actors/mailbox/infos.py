@@ -40,6 +40,21 @@ class Pause(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class DeadLettersInfo(msgspec.Struct, frozen=True):
+    """The dead letters of a queue that are kept now; times are epoch milliseconds, 0 if there is none."""
+
+    count: int = 0
+    oldest_at: int = 0
+    """When the one that has been dead longest died."""
+    next_forgotten_at: int = 0
+    """When the next one will be forgotten because of its age."""
+    next_at: int = 0
+    """When that one died."""
+
+
+NO_DEAD_LETTERS = DeadLettersInfo()
+
+
 class QueueInfo(msgspec.Struct, frozen=True):
     """The state of one queue: what it holds now, and what it ever did."""
 
@@ -62,6 +77,8 @@ class QueueInfo(msgspec.Struct, frozen=True):
     retried: int = 0
     released: int = 0
     takeovers: int = 0
+    dead_letters: DeadLettersInfo = NO_DEAD_LETTERS
+    """Those of the dead that are still kept, and were neither replayed nor discarded by an operator."""
     replayed: int = 0
     """Dead letters, of any queue, that were made live again in this one."""
     fenced: int = 0

@@ -162,7 +162,7 @@ class MemoryMailbox:
                 workspace="default",
                 server="memory",
                 at=now,
-                queues=self._deliveries.infos(),
+                queues=self._deliveries.infos(now),
                 workers=tuple(self._workers.values(now)),
                 unrouted=dict(self._deliveries.unrouted),
             )

@@ -57,9 +57,11 @@ class Deliveries:
         """The queue of that name, made if need be."""
         return self._queues.setdefault(name, Queue(name))
 
-    def infos(self) -> tuple[QueueInfo, ...]:
+    def infos(self, now: int) -> tuple[QueueInfo, ...]:
         """The state of all queues, by name."""
-        return tuple(self._queues[name].info() for name in sorted(self._queues))
+        return tuple(
+            self._queues[name].info(self.records.dead_letters(name, now)) for name in sorted(self._queues)
+        )
 
     def publish(self, posting: Posting, now: int) -> list[Verdict]:
         """Store a posting for all its targets or for none."""

@@ -8,6 +8,7 @@ from ...messages.codec import decode_envelope
 from ...messages.delivery import HEADER_SIZE, Outcome, OutcomeKind
 from ...messages.errors import UnreadableBody
 from ...messages.items import ItemRecord
+from .infos import NO_DEAD_LETTERS, DeadLettersInfo
 from .mailbox import MOST_RECORDED
 from .memory_live import Live
 from .memory_remembered import Remembered
@@ -94,6 +95,14 @@ class Ended:
         """Those of one kind in a queue, the oldest first."""
         self._forget_lapsed(now)
         return [self._records[name] for _, name in self._in_order.get((queue, kind), ())]
+
+    def dead_letters(self, queue: str, now: int) -> DeadLettersInfo:
+        """What is kept of a queue's dead."""
+        letters = self.listed(queue, OutcomeKind.DEAD, now)
+        if not letters:
+            return NO_DEAD_LETTERS
+        following = min(letters, key=lambda each: (each.until, each.id))
+        return DeadLettersInfo(len(letters), letters[0].at, following.until, following.at)
 
     def _forget_lapsed(self, now: int) -> None:
         while self._ends and self._ends[0][0] <= now:

@@ -34,7 +34,7 @@ class MemoryGauges:
     def read(self) -> MailboxState:
         """See `Gauges.read`."""
         with self._entered() as now:
-            queues = [self._state(info, now) for info in self._deliveries.infos()]
+            queues = [self._state(info, now) for info in self._deliveries.infos(now)]
         return MailboxState("memory", tuple(queues))
 
     def _state(self, info: QueueInfo, now: int) -> QueueState:

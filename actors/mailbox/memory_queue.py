@@ -4,7 +4,7 @@ import heapq
 from collections import Counter, deque
 from itertools import count
 
-from .infos import Pause, QueueInfo
+from .infos import DeadLettersInfo, Pause, QueueInfo
 from .mailbox import HUNT_MS, PAUSED_LOOK_MS, Suspects
 from .memory_lanes import Lanes
 from .memory_live import Live
@@ -189,8 +189,8 @@ class Queue:
             return _stands(live, State.WAITING, ahead=ahead, behind=behind)
         return _stands(live, State.READY, ahead=self.ready.index(live))
 
-    def info(self) -> QueueInfo:
-        """What it holds, and what it ever did."""
+    def info(self, letters: DeadLettersInfo) -> QueueInfo:
+        """What it holds, and what it ever did; told of its dead letters."""
         return QueueInfo(
             self.name,
             ready=len(self.ready),
@@ -200,6 +200,7 @@ class Queue:
             waiting=self.lanes.waiting,
             lanes=self.lanes.infos(),
             paused=self.pause,
+            dead_letters=letters,
             **self.tallies,
         )
 

@@ -13,9 +13,15 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.mailbox")
 def open_mailbox(settings: Settings) -> RedisMailbox:
     """The mailbox of a workspace; raises `UnsuitableServer` or `MailboxUnavailable`."""
     if settings.url is not None:
-        mailbox = RedisMailbox(settings.url, settings.workspace)
+        mailbox = RedisMailbox(settings.url, settings.workspace, most_recorded=settings.dead_letters)
     else:
         server = EmbeddedServer(settings.home)
-        mailbox = RedisMailbox(server.open(), settings.workspace, revive=server.open, closing=server.close)
+        mailbox = RedisMailbox(
+            server.open(),
+            settings.workspace,
+            most_recorded=settings.dead_letters,
+            revive=server.open,
+            closing=server.close,
+        )
     ensure_suitable(mailbox.client, logger, is_kept=settings.url is None)
     return mailbox

@@ -7,7 +7,7 @@ import msgspec
 
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
 from .connections import Argument
-from .infos import WORKER_LASTS_MS, Holder, LaneInfo, Pause, QueueInfo
+from .infos import WORKER_LASTS_MS, DeadLettersInfo, Holder, LaneInfo, Pause, QueueInfo
 from .mailbox import (
     ENDED_RETENTION_MS,
     HUNT_MS,
@@ -200,12 +200,22 @@ def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
 
 def read_queue(answer: list[Any]) -> QueueInfo:
     """One queue of the info script's answer."""
-    name, ready, leased, scheduled, suspects, counts, lanes, pause = answer
+    name, ready, leased, scheduled, suspects, counts, lanes, pause, letters = answer
     known = set(QueueInfo.__struct_fields__)
     did = {field: int(value) for field, value in pairs(counts) if field in known}
     listed = tuple(_read_lane(lane) for lane in lanes)
     paused = read_pause(pause)
-    return QueueInfo(name.decode(), ready, leased, scheduled, suspects, lanes=listed, paused=paused, **did)
+    return QueueInfo(
+        name.decode(),
+        ready,
+        leased,
+        scheduled,
+        suspects,
+        lanes=listed,
+        paused=paused,
+        dead_letters=DeadLettersInfo(*[int(float(each)) for each in letters]),
+        **did,
+    )
 
 
 def read_pause(answer: list[Any]) -> Pause | None:

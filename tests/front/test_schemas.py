@@ -11,14 +11,16 @@ import jsonschema
 import pytest
 from cyclopts import App
 
-from callboard.actors.mailbox.mailbox import Posting, Subscription
+from callboard.actors.mailbox.mailbox import Posting, Settlement, Subscription
+from callboard.actors.mailbox.records import Facts
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.running import RunningAttempt
 from callboard.cli.exits import ExitCode
 from callboard.cli.outputs import OUTPUTS, schema_of
 from callboard.cli.program import COMMANDS
+from callboard.messages.delivery import ErrorRecord, History
 from callboard.messages.items import ItemCounts
-from tests.actors.mailbox.conformance import LONG, posting, target
+from tests.actors.mailbox.conformance import DEAD, LONG, posting, target
 from tests.front.conftest import InProcess
 
 EVENT = '{"order_id": "A-1"}'
@@ -26,6 +28,12 @@ EVENT = '{"order_id": "A-1"}'
 PLAYS: dict[str, tuple[str, ...]] = {
     "check": ("check", "shop:app"),
     "demo": ("demo", "--events", "20", "-p", "1"),
+    "dlq discard": ("dlq", "discard", "--yes"),
+    "dlq list": ("dlq", "list"),
+    "dlq replay": ("dlq", "replay", "--yes"),
+    "dlq show": ("dlq", "show", "mail:A-1#1", "--body"),
+    "event list": ("event", "list"),
+    "event show": ("event", "show", "mail:A-1", "--body"),
     "info": ("info",),
     "inspect": ("inspect",),
     "queue drain": ("queue", "drain", "--timeout", "0s"),
@@ -53,6 +61,11 @@ def busy(board: RedisMailbox) -> RedisMailbox:
     board.publish([posting(target(str(number))) for number in range(3)])
     board.publish([posting(target("later"), delay_ms=LONG), posting(target(queue="stock", actor="stock"))])
     board.publish([Posting("nobody.cares", b"{}", b"0" * 16, ())])
+    board.publish([posting(target(queue="mails", actor="mail"))])
+    dead = board.fetch("mails", 1, owner="host:1:abc", lease_ms=LONG).deliveries[0]
+    error = ErrorRecord("KeyError", "nothing", 1, "0123456789ab")
+    history = History(attempts=2, first_error=error, last_error=error)
+    board.settle([Settlement(dead, DEAD, history=history, facts=Facts("A-1", "order.placed", 1))])
     board.fetch("orders", 2, owner="host:1:abc", lease_ms=LONG)
     board.heartbeat("host:1:abc")
     items = ItemCounts(succeeded=3, not_done=1)
@@ -126,9 +139,9 @@ def test_a_document_with_a_slip_is_refused(command: InProcess, busy: RedisMailbo
     slips: list[Callable[[dict[str, Any]], object]] = [
         lambda it: it.pop("place"),
         lambda it: it.update(extra=1),
-        lambda it: it["queues"][0].update(ready="3"),
-        lambda it: it["queues"][1]["paused"].pop("at"),
-        lambda it: it["queues"][0]["lanes"][0]["holders"][0].update(pid=1),
+        lambda it: it["queues"][1].update(ready="3"),
+        lambda it: it["queues"][2]["paused"].pop("at"),
+        lambda it: it["queues"][1]["lanes"][0]["holders"][0].update(pid=1),
     ]
     for slip in slips:
         wrong = json.loads(json.dumps(told))

@@ -8,7 +8,8 @@ local default_retention, most_records, detail = take_number(), take_number(), ta
 local letters = take_out_each(take_number(), function(queue, id)
   end_delivery(queue, id, digits(call('INCR', FENCE)), {kind = 'discarded', reason = 'cancelled', detail = detail,
     history = call('HGET', HISTORY, id) or '{}', facts = '', retention = retention_of(id, default_retention),
-    most = most_records, waits = true})
+    waits = true})
 end)
+make_room(most_records)
 write_counts()
 return letters

@@ -62,7 +62,7 @@ local function keep_items(id, name, retention)
   end
 end
 
--- So many are forgotten at once: the rest goes with the next that is kept.
+-- So many more are forgotten at once than were added: the rest goes with the next.
 local MOST_FORGOTTEN = 100
 
 local function forget_records(kind, queue, names)
@@ -78,22 +78,31 @@ local function forget_records(kind, queue, names)
   call('UNLINK', unpack(keys))
 end
 
-local function make_room(kind, queue, most)
-  local kept_in, kept_until = ENDED_IN .. kind .. ':' .. queue, ENDED_UNTIL .. kind .. ':' .. queue
-  forget_records(kind, queue, call('ZRANGEBYSCORE', kept_until, '-inf', NOW, 'LIMIT', 0, MOST_FORGOTTEN))
-  local over = math.min(call('ZCARD', kept_in) - most, MOST_FORGOTTEN)
-  if over > 0 then
-    forget_records(kind, queue, call('ZRANGE', kept_in, 0, over - 1))
+-- Where records were added, and how many.
+local added = {}
+
+local function make_room(most)
+  for list, place in pairs(added) do
+    local kept_in, kept_until = ENDED_IN .. list, ENDED_UNTIL .. list
+    local lapsed = call('ZRANGEBYSCORE', kept_until, '-inf', NOW, 'LIMIT', 0, place.count + MOST_FORGOTTEN)
+    forget_records(place.kind, place.queue, lapsed)
+    local over = math.min(call('ZCARD', kept_in) - most, place.count + MOST_FORGOTTEN)
+    if over > 0 then
+      forget_records(place.kind, place.queue, call('ZRANGE', kept_in, 0, over - 1))
+    end
   end
 end
 
 local function list_record(name, kind, queue, forget_at)
-  call('ZADD', ENDED_IN .. kind .. ':' .. queue, NOW, name)
-  call('ZADD', ENDED_UNTIL .. kind .. ':' .. queue, digits(forget_at), name)
+  local list = kind .. ':' .. queue
+  call('ZADD', ENDED_IN .. list, NOW, name)
+  call('ZADD', ENDED_UNTIL .. list, digits(forget_at), name)
+  added[list] = added[list] or {kind = kind, queue = queue, count = 0}
+  added[list].count = added[list].count + 1
 end
 
 -- A record is kept under a name of its own, for an identity may end more than once. The body of a success is not.
-local function keep_record(record, retention, most)
+local function keep_record(record, retention)
   local name, forget_at = record.id .. '#' .. record.ending, NOW + retention
   local key = ENDED .. name
   call('HSET', key, 'kind', record.kind, 'reason', record.reason, 'detail', record.detail, 'queue', record.queue,
@@ -102,7 +111,6 @@ local function keep_record(record, retention, most)
     'body', record.kind == 'succeeded' and '' or sub(record.stored, 43))
   call('PEXPIREAT', key, digits(forget_at))
   list_record(name, record.kind, record.queue, forget_at)
-  make_room(record.kind, record.queue, most)
   note_end(record, retention)
   if record.facts ~= '' then
     put_related_of(record.facts, retention)
@@ -123,14 +131,14 @@ local function retention_of(id, default)
   return longest > 0 and longest or default
 end
 
--- An end is told by: kind, reason, detail, history, facts, retention, how many records are kept, and whether it
--- `waits`: what is leased holds its lane, what waits may not.
+-- An end is told by: kind, reason, detail, history, facts, retention, and whether it `waits`: what is leased holds its
+-- lane, what waits may not.
 local function end_delivery(queue, id, token, told)
   local stored = call('HGET', BODIES, id)
   remember(id .. '#', end_mark(sub(stored, 43)), ENDED_WINDOW)
   keep_record({id = id, ending = fence_of(token), queue = queue, kind = told.kind, reason = told.reason,
     detail = told.detail, history = told.history, facts = told.facts, lane = lane_of(queue, id), stored = stored},
-    told.retention, told.most)
+    told.retention)
   keep_items(id, id .. '#' .. fence_of(token), told.retention)
   count(queue, told.kind, 1)
   forget(queue, {id}, not told.waits)

@@ -32,7 +32,7 @@ local function charge_crash(id, token)
   local encoded = cjson.encode(history)
   if history.crashes >= crashes_allowed then
     end_delivery(queue, id, token, {kind = 'dead', reason = 'poison', detail = '', history = encoded, facts = '',
-      retention = retention_of(id, default_retention), most = most_records})
+      retention = retention_of(id, default_retention)})
     return true
   end
   call('HSET', HISTORY, id, encoded)
@@ -165,5 +165,6 @@ answer[7] = mark
 if answer[3] > 0 or (answer[6] > 0 and (#expired > 0 or (mark == '?' and handed_out > 0))) then
   wake(queue)
 end
+make_room(most_records)
 write_counts()
 return answer

@@ -59,6 +59,20 @@ local function fullest_lanes(queue)
   return lanes
 end
 
+-- What has lapsed stays listed until the next one ends.
+local function dead_letters(queue)
+  local dead_in, dead_until = ENDED_IN .. 'dead:' .. queue, ENDED_UNTIL .. 'dead:' .. queue
+  local following = call('ZRANGEBYSCORE', dead_until, '(' .. digits(NOW), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if #following == 0 then
+    return {0, 0, 0, 0}
+  end
+  local count = call('ZCOUNT', dead_until, '(' .. digits(NOW), '+inf')
+  local next_at = call('ZSCORE', dead_in, following[1])
+  local oldest = call('ZRANGE', dead_in, 0, 0, 'WITHSCORES')
+  local has_lapsed = tonumber(call('ZSCORE', dead_until, oldest[1])) <= NOW
+  return {count, has_lapsed and next_at or oldest[2], following[2], next_at}
+end
+
 local answer = {NOW, call('HGETALL', UNROUTED),
   call('ZRANGEBYSCORE', WORKERS, NOW - seen_within, '+inf', 'WITHSCORES')}
 local queues = call('SMEMBERS', QUEUES)
@@ -67,6 +81,7 @@ for _, queue in ipairs(queues) do
   answer[#answer + 1] = {queue,
     call('LLEN', READY .. queue), call('ZCARD', LEASED .. queue),
     call('ZCARD', SCHEDULED .. queue), call('LLEN', SUSPECTS .. queue) + call('LLEN', LONE .. queue),
-    call('HGETALL', COUNTS .. queue), fullest_lanes(queue), call('HMGET', PAUSED .. queue, 'at', 'by', 'reason')}
+    call('HGETALL', COUNTS .. queue), fullest_lanes(queue), call('HMGET', PAUSED .. queue, 'at', 'by', 'reason'),
+    dead_letters(queue)}
 end
 return answer

@@ -32,7 +32,9 @@ function was_settled.retried(s)
 end
 
 function was_settled.dead(s)
-  return call('HGET', ENDED .. s.id .. '#' .. fence_of(s.token), 'reason') == s.reason
+  -- An operator may have discarded it since.
+  local known = call('HMGET', ENDED .. s.id .. '#' .. fence_of(s.token), 'reason', 'was')
+  return known[1] == s.reason or known[2] == s.reason
 end
 
 was_settled.duplicate = was_settled.succeeded
@@ -82,7 +84,7 @@ local function complete(s)
   local has_items = cjson.decode(s.history).items
   if s.facts ~= '' and s.kind == 'succeeded' then
     keep_record({id = s.id, ending = fence_of(s.token), queue = s.queue, kind = s.kind, reason = '', detail = '',
-      history = s.history, facts = s.facts, stored = call('HGET', BODIES, s.id)}, s.retention, most_records)
+      history = s.history, facts = s.facts, stored = call('HGET', BODIES, s.id)}, s.retention)
     if has_items then
       keep_items(s.id, s.id .. '#' .. fence_of(s.token), s.retention)
     end
@@ -147,7 +149,6 @@ function settle.released(s)
 end
 
 function settle.dead(s)
-  s.most = most_records
   end_delivery(s.queue, s.id, s.token, s)
 end
 
@@ -175,7 +176,7 @@ local function bury(posting, s, nth)
     keep_record({id = target.id, ending = publisher .. '.' .. position, queue = target.queue,
       kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
       facts = '', lane = target.lane, stored = posting.fingerprint .. now_digits .. now_digits .. posting.body},
-      default_retention, most_records)
+      default_retention)
   end
 end
 
@@ -210,5 +211,6 @@ for _ = 1, take_number() do
 end
 write_arrivals()
 write_related()
+make_room(most_records)
 write_counts()
 return answers

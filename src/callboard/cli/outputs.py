@@ -11,6 +11,12 @@ from ..messages.errors import ConfigurationError
 OUTPUTS = {
     "check": "check:Checked",
     "demo": "demo:Shown",
+    "dlq discard": "dlq:Mended",
+    "dlq list": "dlq_shown:Listed",
+    "dlq replay": "dlq:Mended",
+    "dlq show": "event_shown:RecordShown",
+    "event list": "event:ListedEvents",
+    "event show": "event_shown:EventShown",
     "info": "info:Shown",
     "inspect": "inspect:Shown",
     "queue drain": "queue_shown:Drained",

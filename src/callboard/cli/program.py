@@ -13,6 +13,8 @@ COMMANDS = {
     "info": "Show what a mailbox holds and what it has done.",
     "inspect": "Show what runs now: where, since when, and how long it still may.",
     "trace": "Show what came of an event: every event, every delivery, outcomes and errors.",
+    "event": "Show where the deliveries of an event stand, and what has ended.",
+    "dlq": "List, show, replay or discard dead letters.",
     "queue": "Pause, resume, drain or purge queues.",
     "schedule": "List what is due later; cancel or move what has not begun.",
     "routes": "Show which actor subscribes to what.",

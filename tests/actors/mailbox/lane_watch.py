@@ -21,6 +21,12 @@ class LaneWatch:
                     self._lane_of[f"{whom.actor}:{whom.key}"] = whom.lane
                     self._lanes.setdefault(whom.lane, []).append(f"{whom.actor}:{whom.key}")
 
+    def replayed(self, identity: str, lane: str) -> None:
+        """Note what joins its lane again."""
+        if lane:
+            self._lane_of[identity] = lane
+            self._lanes.setdefault(lane, []).append(identity)
+
     def fetched(self, deliveries: Sequence[Delivery]) -> None:
         """Nothing goes before what came first."""
         for each in deliveries:

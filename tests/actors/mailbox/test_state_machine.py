@@ -20,10 +20,11 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from callboard.actors.mailbox.infos import QueueInfo
+from callboard.actors.mailbox.infos import DeadLettersInfo, QueueInfo
 from callboard.actors.mailbox.mailbox import (
     EACH_ALONE,
     MAX_CRASHES,
+    MIN_WINDOW_MS,
     Fetched,
     Mailbox,
     Posting,
@@ -32,7 +33,7 @@ from callboard.actors.mailbox.mailbox import (
     Suspects,
 )
 from callboard.actors.mailbox.memory import MemoryMailbox
-from callboard.actors.mailbox.records import EndedRecord
+from callboard.actors.mailbox.records import EndedRecord, Redress, Replay, Span, records_in
 from callboard.actors.mailbox.schedule import Became, Changed
 from callboard.messages.delivery import NO_HISTORY, Delivery, Outcome, OutcomeKind, Reason
 from callboard.messages.timing import After
@@ -61,6 +62,11 @@ COMPLETED = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE}
 
 Pair = tuple[Delivery, Delivery]
 """A delivery as the model handed it out, and as the subject did."""
+
+Letter = tuple[EndedRecord, EndedRecord]
+"""A dead letter as the model keeps it, and as the subject does."""
+
+runs = st.sampled_from(["run-1", "run-2"])
 
 queues = st.sampled_from(["orders", "stock"])
 suspects = st.sampled_from(
@@ -104,6 +110,9 @@ class Mailboxes(RuleBasedStateMachine):
         self.ended: Counter[tuple[str, str]] = Counter()
         """How many deliveries of a queue were seen to end so; what is purged leaves no record."""
         self.lanes = LaneWatch()
+        self.mended: dict[str, str] = {}
+        """How dead letters were mended and by which run, by the names of the model's records."""
+        self.chosen: list[Letter] = []
 
     @initialize(some=st.lists(postings, min_size=3, max_size=6))
     def begin_with_some(self, some: list[Posting]) -> None:
@@ -205,6 +214,34 @@ class Mailboxes(RuleBasedStateMachine):
         mine, theirs = (each.mailbox.controls.resume(queue) for each in (self.model, self.subject))
         assert (mine is None) == (theirs is None)
 
+    @rule(queue=queues, some=st.lists(choices, min_size=1, max_size=3), run=runs, again=st.booleans())
+    def replay(self, queue: str, some: list[int], run: str, again: bool) -> None:
+        letters = self._letters(queue, some, again=again)
+        mine = self.model.mailbox.records.replay([_as_it_was(a) for a, _ in letters], run)
+        theirs = self.subject.mailbox.records.replay([_as_it_was(b) for _, b in letters], run)
+        assert theirs == mine
+        for (letter, _), redress in zip(letters, mine, strict=True):
+            before = self.mended.get(letter.id)
+            if before is not None:
+                assert redress is (Redress.DONE if before == f"replay {run}" else Redress.ALREADY)
+            elif redress is Redress.DONE:
+                # Invariant I3: what was completed within its window is not live again.
+                assert letter.delivery not in self.completed
+                self.mended[letter.id] = f"replay {run}"
+                # Its record is no longer listed.
+                self.ended[queue, "dead"] += 1
+                self.lanes.replayed(letter.delivery, letter.lane)
+
+    @rule(queue=queues, some=st.lists(choices, min_size=1, max_size=3), run=runs, again=st.booleans())
+    def discard_letters(self, queue: str, some: list[int], run: str, again: bool) -> None:
+        letters = self._letters(queue, some, again=again)
+        mine = self.model.mailbox.records.discard([a.id for a, _ in letters], run)
+        theirs = self.subject.mailbox.records.discard([b.id for _, b in letters], run)
+        assert theirs == mine
+        for (letter, _), redress in zip(letters, mine, strict=True):
+            before = self.mended.setdefault(letter.id, f"discard {run}")
+            assert redress is (Redress.DONE if before == f"discard {run}" else Redress.ALREADY)
+
     @rule(
         actor=st.sampled_from(sorted(QUEUE_OF)),
         queue=st.sampled_from(["", "", "", "orders", "stock"]),
@@ -235,6 +272,17 @@ class Mailboxes(RuleBasedStateMachine):
         for queue in set(QUEUE_OF.values()):
             assert _but_for_times(queue_of(subject, queue)) == _but_for_times(queue_of(model, queue))
         self._note_ends()
+
+    def _letters(self, queue: str, some: list[int], *, again: bool) -> "list[Letter]":
+        """Some of the dead letters, or of those that were mended already, as both mailboxes name them."""
+        listed = [_in_order(each.mailbox, queue) for each in (self.model, self.subject)]
+        assert [_told(each) for each in listed[0]] == [_told(each) for each in listed[1]]
+        pairs = list(zip(*listed, strict=True))
+        at_hand = [pair for pair in self.chosen if pair[0].queue == queue] if again else pairs
+        chosen = {choice % len(at_hand): None for choice in some} if at_hand else {}
+        letters = [at_hand[position] for position in chosen]
+        self.chosen += [pair for pair in letters if pair not in self.chosen]
+        return letters
 
     def teardown(self) -> None:
         self._finish_all()
@@ -362,7 +410,27 @@ class Mailboxes(RuleBasedStateMachine):
 
 
 def _but_for_times(queue: QueueInfo) -> QueueInfo:
-    return replace(queue, paused=queue.paused and replace(queue.paused, at=0))
+    letters = DeadLettersInfo(queue.dead_letters.count)
+    return replace(queue, paused=queue.paused and replace(queue.paused, at=0), dead_letters=letters)
+
+
+def _as_it_was(letter: EndedRecord) -> Replay:
+    return Replay(letter.id, letter.delivery, letter.queue, MIN_WINDOW_MS)
+
+
+def _in_order(mailbox: Mailbox, queue: str) -> list[EndedRecord]:
+    """The dead letters of a queue, each identity's in the order of its deaths; none that a handler published,
+    for their names are the mailboxes' own."""
+    letters = [
+        each
+        for each in records_in(mailbox.records, Span(queue, OutcomeKind.DEAD, bodies=True))
+        if each.id.rpartition("#")[2].isdigit()
+    ]
+    return sorted(letters, key=lambda each: (each.delivery, int(each.id.rpartition("#")[2])))
+
+
+def _told(record: EndedRecord) -> tuple[object, ...]:
+    return record.delivery, record.reason, record.history, record.body, record.lane
 
 
 def _handed_out(fetched: Fetched) -> tuple[object, ...]:

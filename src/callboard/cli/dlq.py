@@ -1,0 +1,253 @@
+"""`callboard dlq`: what ended dead, by what it has in common; replays and discards it."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from ..actors.dead_letters import DeadFilter, DeadLetters, Mended
+from ..actors.mailbox.forgetting import about_to_be_forgotten
+from ..actors.mailbox.mailbox import Mailbox
+from ..messages.delivery import OutcomeKind, Reason
+from ..messages.errors import ConfigurationError
+from .asking import DryRun, Yes, consent
+from .dlq_shown import Listed, drawn_groups, drawn_mended
+from .event import Body, Limit
+from .event_shown import ended_shown, record_shown
+from .event_words import drawn_list, drawn_record
+from .exits import NotThere
+from .moments import moment_ms
+from .place import Place, mailbox_at
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
+
+command = App(
+    name="dlq",
+    help="List, show, replay or discard dead letters.",
+    help_epilogue=examples(
+        "callboard dlq list",
+        "callboard dlq list --actor send_receipt --error SMTPError --each",
+        "callboard dlq show 'send_receipt:A-1#42' --body",
+        "callboard dlq replay --error SMTPError --since 2h --dry-run",
+        "callboard dlq replay --error SMTPError --since 2h --rate 100/s --yes",
+        "callboard dlq discard --reason rejected --until 2030-01-31T12:00Z",
+    ),
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Which dead letters are meant; all if nothing is said."""
+
+    actor: Annotated[str, Parameter(help="Those of one actor.")] = ""
+    queue: Annotated[str, Parameter(help="Those of one queue.")] = ""
+    reason: Annotated[str, Parameter(help="Those that died for it: `max_attempts`, `rejected`, ...")] = ""
+    error: Annotated[str, Parameter(help="Those whose last error is of this class.")] = ""
+    fingerprint: Annotated[str, Parameter(help="Those whose last error came from there; it may be cut.")] = ""
+    event: Annotated[str, Parameter(help="Those of an event's id, or of a contract's name.")] = ""
+    since: Annotated[str, Parameter(help="Dead since: how long ago (`2h`), or a moment in ISO 8601.")] = ""
+    until: Annotated[str, Parameter(help="Dead until then.")] = ""
+
+    def filter(self, now: int) -> DeadFilter:
+        """The same as a filter; raises `ConfigurationError` for what cannot be read."""
+        reasons = [reason.value for reason in Reason]
+        if self.reason and self.reason not in reasons:
+            raise ConfigurationError(f"--reason takes {', '.join(reasons)}, but is {self.reason!r}")
+        return DeadFilter(
+            actor=self.actor,
+            queue=self.queue,
+            reason=Reason(self.reason) if self.reason else None,
+            error=self.error,
+            fingerprint=self.fingerprint,
+            event=self.event,
+            since=moment_ms(self.since, now, option="--since") if self.since else 0,
+            until=moment_ms(self.until, now, option="--until") if self.until else None,
+        )
+
+
+Names = Annotated[str, Parameter(name="NAME", help="Single ones, as `callboard dlq list --each` names them.")]
+Each = Annotated[bool, Parameter(negative="", show_default=False, help="One by one, not in groups.")]
+AtMost = Annotated[int | None, Parameter(help="So many at most, the ones that died first.")]
+Rate = Annotated[str, Parameter(help="So many a second or minute at most: `100/s`, `30/m`.")]
+To = Annotated[str, Parameter(help="Another actor, which subscribes to what they are.")]
+
+
+@command.command(name="list")
+def list_(
+    *,
+    where: Where | None = None,
+    each: Each = False,
+    limit: Limit = 50,
+    place: Place | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, grouped by actor, reason, error class and fingerprint, the largest group first.
+
+    A fingerprint is the same for errors of a class that came through the same functions. With `--each` the
+    latest are listed one by one. No text of an error and no body is shown; `callboard dlq show` has them.
+
+    `--json` is an object: `groups`, `letters` (with `--each`) and `warnings`, of what will soon be
+    forgotten; `callboard schema --output 'dlq list'` tells the rest.
+    """
+    keep_logs_off_stdout()
+    settings = (place or Place()).settings()
+    with mailbox_at(settings) as mailbox:
+        info = mailbox.info()
+        meant = (where or Where()).filter(info.at)
+        letters = DeadLetters(mailbox)
+        shown = Listed(
+            () if each else tuple(letters.groups(meant)),
+            tuple(ended_shown(record) for record in islice(letters.each(meant), limit if each else 0)),
+            tuple(about_to_be_forgotten(info.queues, info.at, settings.dead_letters)),
+        )
+    if as_json:
+        write_json(shown)
+        return
+    out = console()
+    if not (shown.groups or shown.letters):
+        out.print("no dead letters" if where is None else "no dead letters of this")
+    elif each:
+        out.print(drawn_list(shown.letters))
+    else:
+        out.print(drawn_groups(shown.groups[:limit]))
+    for warning in shown.warnings:
+        out.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
+
+
+@command.command
+def show(name: Names, /, *, body: Body = False, place: Place | None = None, as_json: AsJson = False) -> None:
+    """Show all that is kept of one dead letter: errors, attempts, worker, contract, items.
+
+    `--json` is an object whose shape `callboard schema --output 'dlq show'` tells.
+    """
+    keep_logs_off_stdout()
+    with mailbox_at((place or Place()).settings()) as mailbox:
+        record = mailbox.records.get(name)
+        if record is None:
+            raise NotThere(f"no record is named {name!r}: callboard dlq list --each tells names")
+        shown = record_shown(record, mailbox, body=body)
+    if as_json:
+        write_json(shown)
+        return
+    for line in drawn_record(shown):
+        console().print(line, highlight=False, soft_wrap=True)
+
+
+@command.command
+def replay(
+    *names: Names,
+    where: Where | None = None,
+    to: To = "",
+    rate: Rate = "",
+    limit: AtMost = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    place: Place | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make dead letters live again, the ones that died first before the others.
+
+    Each keeps its event's id, its bytes and its causes, and begins with its first attempt and at the age of
+    nothing; an older version of a contract goes through the app's upcasters. An ordered delivery joins its
+    lane again. What lives again or was completed within its window is left dead and told as `duplicate`.
+
+    It may be ended and run again: nothing is done twice.
+
+    `--json` is an object: `run`, `dry_run`, `matched`, `done`, `already`, `duplicate`, `conflict` and
+    `gone`.
+    """
+    a_second = _rate(rate)
+
+    def mend(letters: DeadLetters, meant: DeadFilter, show: Callable[[int], None]) -> Mended:
+        return letters.replay(
+            meant, names=names, to=to, limit=limit, rate=a_second, dry_run=dry_run, show=show
+        )
+
+    _mend("replay", mend, names, where, limit, dry_run=dry_run, yes=yes, place=place, as_json=as_json)
+
+
+@command.command
+def discard(
+    *names: Names,
+    where: Where | None = None,
+    limit: AtMost = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    place: Place | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Discard dead letters, with the reason `operator`. Their records are kept for as long as before.
+
+    `--json` is the object that `callboard dlq replay` has.
+    """
+
+    def mend(letters: DeadLetters, meant: DeadFilter, show: Callable[[int], None]) -> Mended:
+        return letters.discard(meant, names=names, limit=limit, dry_run=dry_run, show=show)
+
+    _mend("discard", mend, names, where, limit, dry_run=dry_run, yes=yes, place=place, as_json=as_json)
+
+
+Mend = Callable[[DeadLetters, DeadFilter, Callable[[int], None]], Mended]
+
+
+def _mend(
+    what: str,
+    mend: Mend,
+    names: tuple[str, ...],
+    where: Where | None,
+    limit: int | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+    place: Place | None,
+    as_json: bool,
+) -> None:
+    keep_logs_off_stdout()
+    if names and where is not None:
+        raise ConfigurationError("name single letters, or say which are meant with options, not both")
+    with mailbox_at((place or Place()).settings()) as mailbox:
+        meant = (where or Where()).filter(mailbox.info().at)
+        count = _count(mailbox, meant, names, limit)
+        if not dry_run:
+            consent(f"{what.capitalize()} {count:,} dead letters?", yes=yes or not count)
+        with _progress(count) as show:
+            mended = mend(DeadLetters(mailbox), meant, show)
+    if as_json:
+        write_json(mended)
+    else:
+        console().print(drawn_mended(what, mended), highlight=False, soft_wrap=True)
+
+
+def _count(mailbox: Mailbox, meant: DeadFilter, names: tuple[str, ...], limit: int | None) -> int:
+    """How many are meant; raises `NotThere` for a name that is no dead letter's."""
+    if not names:
+        return sum(1 for _ in islice(DeadLetters(mailbox).each(meant), limit))
+    for name in names:
+        record = mailbox.records.get(name)
+        if record is None or (record.kind is not OutcomeKind.DEAD and record.was is None):
+            raise NotThere(f"no dead letter is named {name!r}: callboard dlq list --each tells names")
+    return len(names[:limit])
+
+
+def _rate(said: str) -> float | None:
+    if not said:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/(s|m|h))?", said)
+    if found is None or float(found[1]) == 0:
+        raise ConfigurationError(f"--rate takes so many a second, minute or hour, as in 100/s, not {said!r}")
+    return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Shows on a terminal's stderr how many of so many are dealt with."""
+    out = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("", total=max(1, total))
+        yield lambda count: bar.update(task, completed=count)

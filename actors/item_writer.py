@@ -12,6 +12,7 @@ import structlog
 from ..messages.delivery import Delivery
 from ..messages.errors import LedgerUnreadable, MailboxError, MailboxUnavailable
 from ..messages.items import ItemRecord
+from ..observability.tracebacks import report, told
 from .attempt_items import AttemptItems, lost
 from .mailbox.ledger import Ledger, Notes
 
@@ -178,7 +179,7 @@ class ItemWriter:
             return
         try:
             self._write([each.items for each in group])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as is told here
             if len(group) > 1 and not isinstance(error, MailboxUnavailable):
                 for each in group:
                     self._try([each], now)
@@ -188,7 +189,7 @@ class ItemWriter:
                 "items wait to be written",
                 deliveries=len(group),
                 error=str(error),
-                exc_info=error if at_fault else None,
+                exception=told(error) if at_fault else None,
             )
             for each in group:
                 each.failed(now)
@@ -208,5 +209,5 @@ class ItemWriter:
     def _hand_over(self, then: Callable[[], None]) -> None:
         try:
             then()
-        except Exception:
-            logger.exception("the end of an attempt could not be handed over")
+        except Exception as error:  # noqa: BLE001 - as is told here
+            report(logger, "the end of an attempt could not be handed over", error)

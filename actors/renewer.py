@@ -8,6 +8,7 @@ import structlog
 
 from ..messages.delivery import Delivery
 from ..messages.errors import MailboxError
+from ..observability.tracebacks import report
 from .mailbox.mailbox import Mailbox
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.renewer")
@@ -85,6 +86,6 @@ class Renewer:
         except MailboxError as error:
             # The next round tries again; a lease that ends meanwhile is taken over, as it must be.
             logger.warning("the mailbox could not be told", what=what, error=str(error))
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - as is told here
             # Without this thread every lease of the process would end while its handlers run.
-            logger.exception("the mailbox could not be told", what=what)
+            report(logger, "the mailbox could not be told", error, what=what)

@@ -8,6 +8,7 @@ import structlog
 
 from ..messages.errors import MailboxError
 from ..middleware.deadline import Deadline, Watch
+from ..observability.tracebacks import report
 from .mailbox.mailbox import Mailbox
 from .mailbox.running import MOST_TOLD, RunningAttempt
 from .plain import PlainMessage
@@ -113,8 +114,8 @@ class Reporter:
         while not self._stopping.wait(self._every):
             try:
                 self.look()
-            except Exception:
-                logger.exception("what runs could not be told")
+            except Exception as error:  # noqa: BLE001 - as is told here
+                report(logger, "what runs could not be told", error)
 
     def look(self) -> None:
         """Tell what has been running for a while; that nothing has any more is told once."""

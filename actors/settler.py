@@ -12,6 +12,7 @@ import structlog
 
 from ..messages.delivery import Delivery
 from ..messages.errors import MailboxError, MailboxUnavailable, StaleRoutes
+from ..observability.tracebacks import told
 from .aside import Aside
 from .mailbox.mailbox import Mailbox, Posting, Settlement
 from .plainer import plainer
@@ -189,7 +190,7 @@ class Settler:
             count=1,
             delivery=repr(settlement.delivery),
             error=str(error),
-            exc_info=error if at_fault else None,
+            exception=told(error) if at_fault else None,
         )
 
     def _write_plainer(self, settlement: Settlement, error: Exception) -> None:
@@ -205,13 +206,13 @@ class Settler:
                 "a settlement cannot be written: a plainer one was",
                 delivery=repr(settlement.delivery),
                 outcome=each.outcome.kind.value,
-                exc_info=error,
+                exception=told(error),
             )
             return
         logger.error(
             "a settlement cannot be written: the delivery will start again when its lease has ended",
             delivery=repr(settlement.delivery),
-            exc_info=error,
+            exception=told(error),
         )
         self._forget([settlement])
 

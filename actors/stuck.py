@@ -10,6 +10,7 @@ from ..messages.delivery import Outcome
 from ..middleware.attempt import Attempt
 from ..middleware.batched import given_up
 from ..middleware.plain_answer import answer
+from ..observability.tracebacks import report
 from .performing import settlement_of
 from .plain import message_of
 
@@ -73,8 +74,8 @@ class Stuck:
     def _settle(self, attempt: Attempt) -> None:
         try:
             self._conclude(attempt)
-        except Exception:
-            logger.exception("stuck: nothing could be settled in its place, its lease ends by itself")
+        except Exception as error:  # noqa: BLE001 - as is told here
+            report(logger, "stuck: nothing could be settled in its place, its lease ends by itself", error)
             for member in attempt.members:
                 member.held.lost = True
                 self._worker.held.discard(member.held)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from .envelope import Envelope
+from .depth import is_too_deep
 from .event import Event, shape_of
 from .sensitive import MASK, masked, values_at
 
@@ -58,12 +58,23 @@ def concealed(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def shown_data(envelope: Envelope) -> object:
-    """The fields of an event as they may be shown, decoded, its sensitive ones masked.
+def shown_body(body: bytes) -> bytes | None:
+    """A body as it may be shown: what its envelope calls sensitive is masked.
 
-    Raises msgspec's `DecodeError` for what is not JSON.
+    None for what is not JSON, such as a damaged envelope: it cannot be told what of it may be shown. What is
+    no envelope, as a plain message of dramatiq, is shown as it is.
     """
-    return masked(msgspec.json.decode(envelope.data), envelope.sensitive)
+    if is_too_deep(body):
+        return None
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    paths = value.get("sensitive") if isinstance(value, dict) else None
+    if not isinstance(paths, list) or "data" not in value:
+        return body
+    value["data"] = masked(value["data"], tuple(path for path in paths if isinstance(path, str)))
+    return msgspec.json.encode(value)
 
 
 def _forms(value: object) -> Iterable[str]:

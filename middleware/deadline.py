@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ..observability.tracebacks import report
 from .signals import TimeIsUp
 
 if TYPE_CHECKING:
@@ -256,9 +257,9 @@ class Watch:
             due = deadline.look(now)
             if deadline.is_over():
                 self.forget(deadline)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - as is told here
             # The thread must live: without it no handler is interrupted any more.
-            logger.exception("a deadline could not be looked after")
+            report(logger, "a deadline could not be looked after", error)
             return math.inf
         return due
 

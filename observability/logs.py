@@ -64,7 +64,7 @@ def conceal(_logger: object, _method: str, line: EventDict) -> EventDict:
     """A processor: masks the sensitive values of the event that is handled, wherever in a line they are."""
     at_work = current.get()
     secrets = () if at_work is None else at_work.secrets()
-    if "exception" in line:
+    if line.get("exception"):
         line["exception"] = shown(str(line["exception"]), secrets)
     return {name: _concealed(value, secrets) for name, value in line.items()} if secrets else line
 

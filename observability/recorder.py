@@ -25,6 +25,7 @@ from .metrics import (
 )
 from .names import Names
 from .settled import Settled, record
+from .tracebacks import report
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -85,9 +86,9 @@ class Recorder:
         try:
             with self.cells.lock:
                 record(self.cells.fresh, self.names, group, held)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - as is told here
             # What cannot be counted has been settled all the same.
-            logger.exception("settlements could not be counted")
+            report(logger, "settlements could not be counted", error)
 
     def given_up(self, queue: str, actor: str) -> None:
         """Count a plain message that dramatiq has dead-lettered after its attempts had been counted."""

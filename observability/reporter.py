@@ -12,6 +12,7 @@ import structlog
 
 from .cells import Book, Cells
 from .report import MOST_BYTES, Place, Report, Vitals, counters_of, encode_report, histograms_of, parts_of
+from .tracebacks import report
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.metrics")
 
@@ -93,7 +94,7 @@ class Reporter:
         while True:
             try:
                 self.report()
-            except Exception:
-                logger.exception("metrics could not be reported")
+            except Exception as error:  # noqa: BLE001 - as is told here
+                report(logger, "metrics could not be reported", error)
             if self._stopping.wait(EVERY):
                 return

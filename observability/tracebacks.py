@@ -4,6 +4,8 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
+import structlog
+
 from ..messages.conceal import concealed, without_credentials
 
 MOST_FRAMES = 8
@@ -27,6 +29,13 @@ def told(error: BaseException, secrets: Sequence[str] = ()) -> str:
     To be written in place of `exc_info`, which some loggers follow up with the values of all variables.
     """
     return shown("".join(traceback.format_exception(error)).rstrip(), secrets)
+
+
+def report(
+    logger: structlog.stdlib.BoundLogger, what: str, error: BaseException, /, **fields: object
+) -> None:
+    """Write an error of Callboard's own with its traceback, as `told` tells it."""
+    logger.error(what, exception=told(error), **fields)
 
 
 def shown(text: str, secrets: Sequence[str]) -> str:

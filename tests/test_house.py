@@ -285,3 +285,11 @@ def test_the_wheel_works_in_a_fresh_interpreter(wheel: Path, tmp_path: Path) -> 
     done = python("-c", tried, str(site), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_traceback_of_ours_is_followed_up_with_the_values_of_variables(floor: str) -> None:
+    """As structlog does where rich is installed: `observability/tracebacks.py` has what does not."""
+    told = re.compile(r"logger\.exception\(|exc_info=(?!True\b)")
+    found = [path.name for path in (ROOT / floor).rglob("*.py") if told.search(path.read_text("utf-8"))]
+    assert found == []

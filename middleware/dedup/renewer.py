@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from ...messages.errors import StoreError
+from ...observability.tracebacks import report
 from .store import Claim, DedupStore
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.dedup")
@@ -134,8 +135,8 @@ class Renewer:
         except StoreError as error:
             self._failed(held, error)
             return False
-        except Exception as error:
-            logger.exception("a dedup store failed", owner=held.claim.owner, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - as is told here
+            report(logger, "a dedup store failed", error, owner=held.claim.owner)
             self.drop(held)
             return True
         if kept and held.ending is None:

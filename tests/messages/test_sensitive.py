@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from callboard.messages.codec import decode_envelope, encode
-from callboard.messages.conceal import concealed, secrets_of, shown_data, without_credentials
+from callboard.messages.conceal import concealed, secrets_of, shown_body, without_credentials
 from callboard.messages.errors import InvalidContract
 from callboard.messages.event import Event, EventMeta
 from callboard.messages.sensitive import MASK, Sensitive, masked, sensitive_paths, values_at
@@ -156,9 +156,11 @@ class Open(Event, name="sensitive.open"):
 
 def test_an_envelope_says_which_of_its_values_are_sensitive() -> None:
     event = SignedUp("u-1", "ann@example.org", Address("Elm 5", "Oslo"), [123_456])
-    envelope = decode_envelope(encode(event, id="1", source="shop").body)
-    assert envelope.sensitive == ("/email", "/home/street", "/pins/*")
-    assert shown_data(envelope) == {
+    body = encode(event, id="1", source="shop").body
+    assert decode_envelope(body).sensitive == ("/email", "/home/street", "/pins/*")
+    shown = shown_body(body)
+    assert shown is not None
+    assert msgspec.json.decode(decode_envelope(shown).data) == {
         "user_id": "u-1",
         "email": MASK,
         "home": {"street": MASK, "city": "Oslo"},
@@ -169,6 +171,24 @@ def test_an_envelope_says_which_of_its_values_are_sensitive() -> None:
 def test_an_envelope_without_sensitive_values_says_nothing_of_it() -> None:
     assert b"sensitive" not in encode(Open("x"), id="1", source="shop").body.replace(b"sensitive.open", b"")
     assert secrets_of(Open("a note")) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"specversion":"1.0","data":{"a":1}}', b'{"specversion":"1.0","data":{"a":1}}'),
+        (b'{"actor_name":"mail","args":["ann"]}', b'{"actor_name":"mail","args":["ann"]}'),
+        (b'{"sensitive":["/a",7],"data":{"a":1}}', b'{"sensitive":["/a",7],"data":{"a":"***"}}'),
+        (b'{"sensitive":"/a","data":{"a":1}}', b'{"sensitive":"/a","data":{"a":1}}'),
+        (b'{"sensitive":["/a"]}', b'{"sensitive":["/a"]}'),
+        (b'{"sensitive":["/a"],"data":7}', b'{"sensitive":["/a"],"data":7}'),
+        (b'{"sensitive":["/a"],"data":{"a":"pl4nt', None),
+        (b'"\xff"', None),
+        (b"[" * 5000 + b"]" * 5000, None),
+    ],
+)
+def test_a_body_of_any_kind_is_shown_as_far_as_it_may_be(body: bytes, shown: bytes | None) -> None:
+    assert shown_body(body) == shown
 
 
 def test_a_key_cannot_be_made_of_what_is_sensitive() -> None:

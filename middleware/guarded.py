@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..messages.delivery import RELEASED, Outcome
+from ..messages.delivery import RELEASED, Outcome, OutcomeKind
 from ..observability.current import current
 from ..observability.tracebacks import told
 from .attempt import Attempt, Policy
 from .deadline import Watch
 from .dedup.layer import wants_store
-from .layer import Layer, Layering
+from .layer import Afterwards, Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
 from .trace import end_own, end_span, traced
@@ -106,7 +106,7 @@ class Guarded:
                 return outcome
         return await self._aleave(attempt, entered, outcome) if entered else outcome
 
-    async def _aenter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
+    async def _aenter(self, attempt: Attempt, entered: list[Layering | Afterwards]) -> Outcome | None:
         """Run the layers up to the handler; when the task is cancelled meanwhile the layers are left all the
         same, by the thread that enters them or, if it was quicker, here."""
         if not self._waits:
@@ -124,15 +124,18 @@ class Guarded:
                 leave(attempt, entered, RELEASED)
             raise
 
-    async def _aleave(self, attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+    async def _aleave(self, attempt: Attempt, entered: list[Layering | Afterwards], outcome: Outcome) -> Outcome:
         """Leave the layers, on another thread if one may wait for a server."""
         if not self._waits:
             return leave(attempt, entered, outcome)
         return await asyncio.shield(asyncio.to_thread(leave, attempt, entered, outcome))
 
-    def _enter(self, attempt: Attempt, entered: list[Layering]) -> Outcome | None:
+    def _enter(self, attempt: Attempt, entered: list[Layering | Afterwards]) -> Outcome | None:
         """Run the layers up to the handler; an outcome if one of them answered by itself."""
         for layer in self.layers:
+            if type(layer) is Afterwards:
+                entered.append(layer)
+                continue
             try:
                 generator = layer(attempt)
                 next(generator)
@@ -152,20 +155,27 @@ def give_up(attempt: Attempt) -> Outcome:
     return outcome
 
 
-def leave(attempt: Attempt, entered: list[Layering], outcome: Outcome) -> Outcome:
+def leave(attempt: Attempt, entered: list[Layering | Afterwards], outcome: Outcome) -> Outcome:
     """Send an outcome through the layers that were entered; what they make of it."""
-    for generator in reversed(entered):
-        try:
-            generator.send(outcome)
-        except StopIteration as answer:
-            outcome = _answer_of(attempt, generator, answer.value)
-        except BaseException as error:  # noqa: BLE001 - as above
-            outcome = fault(attempt, error)
-        else:
-            generator.close()
-            twice = RuntimeError(f"the layer {generator!r} yields twice: a layer yields once")
-            outcome = fault(attempt, twice)
+    for layering in reversed(entered):
+        if type(layering) is not Afterwards:
+            outcome = _passed(attempt, layering, outcome)
+        elif outcome.kind is not OutcomeKind.SUCCEEDED:
+            generator = layering(attempt)
+            next(generator)
+            outcome = _passed(attempt, generator, outcome)
     return outcome
+
+
+def _passed(attempt: Attempt, generator: Layering, outcome: Outcome) -> Outcome:
+    try:
+        generator.send(outcome)
+    except StopIteration as answer:
+        return _answer_of(attempt, generator, answer.value)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return fault(attempt, error)
+    generator.close()
+    return fault(attempt, RuntimeError(f"the layer {generator!r} yields twice: a layer yields once"))
 
 
 def _answer_of(attempt: Attempt, layer: object, answer: object) -> Outcome:

@@ -21,7 +21,7 @@ from .dedup.layer import Deduplicate, wants_store
 from .dedup.option import Dedup
 from .discard import Discard, discard
 from .guarded import Guarded, Handler
-from .layer import Layer, Place
+from .layer import Afterwards, Layer, Place
 from .log import log, log_all
 from .metrics import MetricsLayer, metrics
 from .options import Length, Options
@@ -51,11 +51,11 @@ def default_order(
     return (
         # Its time is that of all the others together.
         Place("metrics", metrics if measure is None else measure, lambda _: is_measured),
-        Place("log", log_all if log_successes else log),  # sees what all the others made of it
+        Place("log", log_all if log_successes else Afterwards(log)),  # sees what all the others made of it
         Place("decode", Decode(catalog), _has_contracts),  # before all that asks what the event says
         Place("discard", discard, _discards),  # before a claim that would then have to be let go
         Place("dedup", Deduplicate(recorder), wants_store),  # around what keeps a claim or lets it go
-        Place("retry", retry, _retries),  # around whatever may fail
+        Place("retry", Afterwards(retry), _retries),  # around whatever may fail
     )
 
 

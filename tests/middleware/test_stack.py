@@ -15,7 +15,7 @@ from callboard.messages.errors import ConfigurationError
 from callboard.middleware.attempt import Attempt
 from callboard.middleware.deadline import Watch
 from callboard.middleware.guarded import Guarded, Handler
-from callboard.middleware.layer import Layer, Place
+from callboard.middleware.layer import Afterwards, Layer, Place
 from callboard.middleware.retry import retry
 from callboard.middleware.stack import Stack, default_order
 from tests.middleware.attempts import NOW, Layering, attempt, policy
@@ -108,6 +108,32 @@ def test_a_layer_may_change_the_outcome_for_those_outside_of_it(drive: Drive) ->
     layers = [told_by(told, "a"), changes, told_by(told, "b")]
     assert drive(layers, lambda _: None, attempt()).kind is OutcomeKind.DUPLICATE
     assert told[-2:] == ["b out: succeeded", "a out: duplicate"]
+
+
+@pytest.mark.parametrize(("error", "begun"), [(None, False), (KeyError("x"), True)])
+def test_a_layer_for_what_has_not_succeeded_is_begun_for_that_alone(
+    drive: Drive, error: Exception | None, begun: bool
+) -> None:
+    told: list[str] = []
+
+    def invoke(made: Attempt) -> None:
+        if error is not None:
+            raise error
+
+    kind = drive([told_by(told, "a"), Afterwards(told_by(told, "late"))], invoke, attempt()).kind
+    late = ["late in", f"late out: {kind}"] if begun else []
+    assert told == ["a in", *late, f"a out: {kind}"]
+
+
+def test_a_layer_for_what_has_not_succeeded_sees_what_an_inner_one_made_of_a_success(drive: Drive) -> None:
+    told: list[str] = []
+
+    def changes(made: Attempt) -> Layering:
+        yield
+        return Outcome(OutcomeKind.DUPLICATE)
+
+    drive([Afterwards(told_by(told, "late")), changes], lambda _: None, attempt())
+    assert told == ["late in", "late out: duplicate"]
 
 
 def test_a_layer_that_yields_twice_is_an_error(drive: Drive) -> None:

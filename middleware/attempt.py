@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..observability.spans import Processing
     from .deadline import Deadline
     from .dedup.option import Dedup
-    from .layer import Afterwards, Layering
+    from .layer import Entered
     from .partial import ItemsAtWork
 
 
@@ -82,7 +82,7 @@ class Attempt:
         """What the mailbox has leased: a plain actor's layers see it under the message's id."""
         self.timeout = policy.timeout
         """Seconds this attempt may take."""
-        self.entered: list[Layering | Afterwards] = []
+        self.entered: list[Entered] = []
         """The layers that wait for what the handler comes to, the outermost first."""
         self.deadline: Deadline | None = None
         """Set when the handler starts, if it has a timeout."""

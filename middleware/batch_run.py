@@ -14,13 +14,13 @@ from ..messages.delivery import RELEASED, Outcome, OutcomeKind
 from .attempt import Attempt
 from .guarded import fault, leave
 from .halving import Halving
-from .layer import Layering
+from .layer import Entered
 from .signals import Signal, StuckTogether
 from .timeout import failure, timed_out
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.stack")
 
-Enter = Callable[[Attempt, list[Layering]], Outcome | None]
+Enter = Callable[[Attempt, list[Entered]], Outcome | None]
 """Runs the layers around an attempt up to the handler; an outcome if one of them answered by itself."""
 
 

@@ -13,7 +13,7 @@ from ..observability.tracebacks import told
 from .attempt import Attempt, Policy
 from .deadline import Watch
 from .dedup.layer import wants_store
-from .layer import Afterwards, Layer, Layering
+from .layer import Afterwards, Entered, Layer, Layering
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
 from .trace import end_own, end_span, traced
@@ -106,7 +106,7 @@ class Guarded:
                 return outcome
         return await self._aleave(attempt, entered, outcome) if entered else outcome
 
-    async def _aenter(self, attempt: Attempt, entered: list[Layering | Afterwards]) -> Outcome | None:
+    async def _aenter(self, attempt: Attempt, entered: list[Entered]) -> Outcome | None:
         """Run the layers up to the handler; when the task is cancelled meanwhile the layers are left all the
         same, by the thread that enters them or, if it was quicker, here."""
         if not self._waits:
@@ -124,16 +124,16 @@ class Guarded:
                 leave(attempt, entered, RELEASED)
             raise
 
-    async def _aleave(self, attempt: Attempt, entered: list[Layering | Afterwards], outcome: Outcome) -> Outcome:
+    async def _aleave(self, attempt: Attempt, entered: list[Entered], outcome: Outcome) -> Outcome:
         """Leave the layers, on another thread if one may wait for a server."""
         if not self._waits:
             return leave(attempt, entered, outcome)
         return await asyncio.shield(asyncio.to_thread(leave, attempt, entered, outcome))
 
-    def _enter(self, attempt: Attempt, entered: list[Layering | Afterwards]) -> Outcome | None:
+    def _enter(self, attempt: Attempt, entered: list[Entered]) -> Outcome | None:
         """Run the layers up to the handler; an outcome if one of them answered by itself."""
         for layer in self.layers:
-            if type(layer) is Afterwards:
+            if isinstance(layer, Afterwards):
                 entered.append(layer)
                 continue
             try:
@@ -155,23 +155,23 @@ def give_up(attempt: Attempt) -> Outcome:
     return outcome
 
 
-def leave(attempt: Attempt, entered: list[Layering | Afterwards], outcome: Outcome) -> Outcome:
+def leave(attempt: Attempt, entered: list[Entered], outcome: Outcome) -> Outcome:
     """Send an outcome through the layers that were entered; what they make of it."""
     for layering in reversed(entered):
-        if type(layering) is not Afterwards:
+        if outcome.kind is not OutcomeKind.SUCCEEDED or not isinstance(layering, Afterwards):
             outcome = _passed(attempt, layering, outcome)
-        elif outcome.kind is not OutcomeKind.SUCCEEDED:
-            generator = layering(attempt)
-            next(generator)
-            outcome = _passed(attempt, generator, outcome)
     return outcome
 
 
-def _passed(attempt: Attempt, generator: Layering, outcome: Outcome) -> Outcome:
+def _passed(attempt: Attempt, layering: Entered, outcome: Outcome) -> Outcome:
     try:
+        generator = layering
+        if isinstance(generator, Afterwards):
+            generator = generator(attempt)
+            next(generator)
         generator.send(outcome)
     except StopIteration as answer:
-        return _answer_of(attempt, generator, answer.value)
+        return _answer_of(attempt, layering, answer.value)
     except BaseException as error:  # noqa: BLE001 - as above
         return fault(attempt, error)
     generator.close()

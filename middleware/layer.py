@@ -29,6 +29,10 @@ class Afterwards:
         return self._layer(attempt)
 
 
+Entered = Layering | Afterwards
+"""A layer that waits for what the handler comes to."""
+
+
 def _always(_: Policy) -> bool:
     return True
 

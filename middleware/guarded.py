@@ -13,7 +13,7 @@ from ..observability.tracebacks import told
 from .attempt import Attempt, Policy
 from .deadline import Watch
 from .dedup.layer import wants_store
-from .layer import Afterwards, Entered, Layer, Layering
+from .layer import Afterwards, Entered, Layer
 from .retry import DEFAULT_RETRY, decided
 from .timeout import acall, call, failure, timed_out
 from .trace import end_own, end_span, traced

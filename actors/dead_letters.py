@@ -186,12 +186,12 @@ class DeadLetters:
         matched, begun = 0, time.monotonic()
         size = SLICE if rate is None else max(1, min(SLICE, int(rate)))
         while records := list(islice(chosen, size)):
+            if rate is not None and not dry_run:
+                self._sleep(max(0.0, begun + matched / rate - time.monotonic()))
             matched += len(records)
             for redress in [] if dry_run else mend(records, run):
                 counts[redress] += 1
             show(matched)
-            if rate is not None and not dry_run and len(records) == size:
-                self._sleep(max(0.0, begun + matched / rate - time.monotonic()))
         told = {redress.value: count for redress, count in counts.items()}
         return Mended(run, dry_run, matched, **told)
 

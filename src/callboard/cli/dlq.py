@@ -17,8 +17,8 @@ from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError
 from .asking import DryRun, Yes, consent
 from .dlq_shown import Listed, drawn_groups, drawn_mended
-from .event import Body, Limit
-from .event_shown import ended_shown, record_shown
+from .event import Body, Limit, Raw
+from .event_shown import asked_for, ended_shown, record_shown
 from .event_words import drawn_list, drawn_record
 from .exits import NotThere
 from .moments import moment_ms
@@ -120,7 +120,15 @@ def list_(
 
 
 @command.command
-def show(name: Names, /, *, body: Body = False, place: Place | None = None, as_json: AsJson = False) -> None:
+def show(
+    name: Names,
+    /,
+    *,
+    body: Body = False,
+    raw: Raw = False,
+    place: Place | None = None,
+    as_json: AsJson = False,
+) -> None:
     """Show all that is kept of one dead letter: errors, attempts, worker, contract, items.
 
     `--json` is an object whose shape `callboard schema --output 'dlq show'` tells.
@@ -130,7 +138,7 @@ def show(name: Names, /, *, body: Body = False, place: Place | None = None, as_j
         record = mailbox.records.get(name)
         if record is None:
             raise NotThere(f"no record is named {name!r}: callboard dlq list --each tells names")
-        shown = record_shown(record, mailbox, body=body)
+        shown = record_shown(record, mailbox, body=asked_for(body=body, raw=raw))
     if as_json:
         write_json(shown)
         return

@@ -11,14 +11,18 @@ from ..actors.mailbox.mailbox import Mailbox
 from ..actors.mailbox.records import KINDS, EndedRecord, Span, records_in
 from ..messages.delivery import OutcomeKind
 from ..messages.errors import ConfigurationError
-from .event_shown import EndedShown, EventShown, delivery_shown, ended_shown
+from .event_shown import EndedShown, EventShown, asked_for, delivery_shown, ended_shown
 from .event_words import drawn_delivery, drawn_list
 from .exits import NotThere
 from .moments import moment_ms
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
-Body = Annotated[bool, Parameter(negative="", show_default=False, help="Show what was published, too.")]
+Body = Annotated[
+    bool,
+    Parameter(negative="", show_default=False, help="Show what was published, but for what is sensitive."),
+]
+Raw = Annotated[bool, Parameter(negative="", show_default=False, help="Show every byte of it, in base64.")]
 Actor = Annotated[str, Parameter(help="Those of one actor.")]
 Outcome = Annotated[str, Parameter(help="Those that are dead, discarded or succeeded.")]
 Since = Annotated[str, Parameter(help="Ended since: how long ago (`2h`) or a moment (`2030-01-31T12:00Z`).")]
@@ -50,6 +54,7 @@ def show(
     /,
     *,
     body: Body = False,
+    raw: Raw = False,
     place: Place | None = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,12 +62,13 @@ def show(
 
     An id is a receipt's or a log line's. A delivery that succeeded at the first attempt tells about when;
     others tell their attempts, times, errors and items, for as long as their records are kept. What was
-    published is shown with `--body` alone.
+    published is shown with `--body` or `--raw` alone.
 
     `--json` is an object: `id`, `at` and `deliveries`, whose shape `callboard schema --output 'event show'`
     tells.
     """
     keep_logs_off_stdout()
+    asked = asked_for(body=body, raw=raw)
     with mailbox_at((place or Place()).settings()) as mailbox:
         found = mailbox.records.find(identity)
         if not found:
@@ -70,7 +76,7 @@ def show(
                 f"nothing is known of {identity}: it was never accepted here, or its window and its records "
                 "are over; a delivery is named actor:key"
             )
-        deliveries = tuple(delivery_shown(each, mailbox, body=body) for each in found)
+        deliveries = tuple(delivery_shown(each, mailbox, body=asked) for each in found)
         shown = EventShown(identity, mailbox.info().at, deliveries)
     if as_json:
         write_json(shown)

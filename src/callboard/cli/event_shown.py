@@ -2,12 +2,14 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from enum import StrEnum
 
 import msgspec
 
 from ..actors.dead_letters import facts_in
 from ..actors.mailbox.mailbox import Mailbox
 from ..actors.mailbox.records import EndedRecord, FoundDelivery, LiveDelivery, State
+from ..messages.conceal import shown_body
 from ..messages.delivery import ErrorRecord, OutcomeKind, Reason
 from ..messages.items import ItemRecord
 
@@ -23,8 +25,23 @@ class ErrorShown(msgspec.Struct, frozen=True):
     """Epoch milliseconds, as all moments here."""
 
 
+class Bytes(StrEnum):
+    """How much of what was published is shown."""
+
+    NONE = "none"
+    SHOWN = "shown"
+    """As text, without what its envelope calls sensitive."""
+    RAW = "raw"
+    """Every byte, in base64."""
+
+
+def asked_for(*, body: bool, raw: bool) -> Bytes:
+    """What the options `--body` and `--raw` ask for."""
+    return Bytes.RAW if raw else Bytes.SHOWN if body else Bytes.NONE
+
+
 class BodyShown(msgspec.Struct, frozen=True):
-    """The bytes that were published: as text, or in base64 where they are none."""
+    """What was published, as it was asked for; neither of both where it cannot be told what is sensitive."""
 
     text: str | None = None
     base64: str | None = None
@@ -132,7 +149,7 @@ class EndedShown(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-def delivery_shown(found: FoundDelivery, mailbox: Mailbox, *, body: bool) -> DeliveryShown:
+def delivery_shown(found: FoundDelivery, mailbox: Mailbox, *, body: Bytes) -> DeliveryShown:
     """One delivery with all that is known of it."""
     live = found.live
     origin = None
@@ -149,7 +166,7 @@ def delivery_shown(found: FoundDelivery, mailbox: Mailbox, *, body: bool) -> Del
     )
 
 
-def record_shown(record: EndedRecord, mailbox: Mailbox, *, body: bool) -> RecordShown:
+def record_shown(record: EndedRecord, mailbox: Mailbox, *, body: Bytes) -> RecordShown:
     """One record with all that is kept."""
     history = record.history
     items = mailbox.ledger.of_ended(record.id) if history.items else []
@@ -175,7 +192,7 @@ def record_shown(record: EndedRecord, mailbox: Mailbox, *, body: bool) -> Record
         _error_shown(history.first_error),
         _error_shown(history.last_error),
         _in_order(items),
-        _body_shown(record.body) if body and record.body else None,
+        _body_shown(record.body, body),
     )
 
 
@@ -198,7 +215,7 @@ def ended_shown(record: EndedRecord) -> EndedShown:
     )
 
 
-def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, *, body: bool) -> LiveShown:
+def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, *, body: Bytes) -> LiveShown:
     history = live.history
     return LiveShown(
         live.state,
@@ -213,7 +230,7 @@ def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, *, body: bo
         _error_shown(history.first_error),
         _error_shown(history.last_error),
         _in_order(mailbox.ledger.of(identity) if history.items else []),
-        _body_shown(live.body) if body else None,
+        _body_shown(live.body, body),
     )
 
 
@@ -230,8 +247,10 @@ def _in_order(items: Sequence[ItemRecord]) -> tuple[ItemRecord, ...]:
     return tuple(sorted(items, key=lambda each: each.field))
 
 
-def _body_shown(body: bytes) -> BodyShown:
-    try:
-        return BodyShown(text=body.decode())
-    except UnicodeDecodeError:
+def _body_shown(body: bytes, asked: Bytes) -> BodyShown | None:
+    if asked is Bytes.NONE or not body:
+        return None
+    if asked is Bytes.RAW:
         return BodyShown(base64=b64encode(body).decode())
+    shown = shown_body(body)
+    return BodyShown(text=None if shown is None else shown.decode())

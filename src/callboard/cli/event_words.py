@@ -116,5 +116,11 @@ def _drawn_items(items: Sequence[ItemRecord]) -> Iterator[str]:
 
 
 def _drawn_body(body: BodyShown | None) -> Iterator[str]:
-    if body is not None:
-        yield f"    body       {escape(body.text if body.text is not None else f'base64 {body.base64}')}"
+    if body is None:
+        return
+    if body.base64 is not None:
+        yield f"    bytes      {body.base64}"
+    elif body.text is not None:
+        yield f"    body       {escape(body.text)}"
+    else:
+        yield "    body       is no JSON, so it cannot be told what of it is sensitive: --raw shows its bytes"

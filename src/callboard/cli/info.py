@@ -1,6 +1,7 @@
 """`callboard info`: what a mailbox holds and what it has done."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -8,7 +9,8 @@ from msgspec import structs
 from rich.console import RenderableType
 from rich.markup import escape
 
-from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause
+from ..actors.mailbox.forgetting import about_to_be_forgotten
+from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause, QueueInfo
 from .pace import Course, Look, Pace
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, table, write_json
@@ -66,16 +68,17 @@ def info(
 ) -> None:
     """Show what a mailbox holds and what it has done. Needs no app, and makes no mailbox.
 
-    `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of
-    objects: `queue`, `ready`, `waiting`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`,
-    `duplicate`, `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `replayed`, `fenced`,
-    `paused` (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten: `lane`, `ordered`, `limit`,
-    `waiting`, `held`, and of those `holders`, at most ten of `id` and `owner`), `workers` (`owner`,
-    `seen_at`), `unrouted` (events nobody subscribed to, by contract) and `pace`. With `--watch` it is such
-    an object a second, each on a line of its own, and `pace` is a list of objects: `queue`; `arriving`,
-    `ending`, `retrying` and `dying`, deliveries a second since the line before; `oldest_ready_ms`, how long
-    the oldest that is ready has been due; `through_ms`, how long a delivery takes from when it is due to its
-    end, at this pace, or null while none ends.
+    `--json` is an object with `workspace`, `place`, `server`, `at` (epoch ms), `queues` (a list of objects:
+    `queue`, `ready`, `waiting`, `leased`, `scheduled`, `suspects`, `accepted`, `succeeded`, `duplicate`,
+    `dead`, `discarded`, `duplicates`, `retried`, `released`, `takeovers`, `replayed`, `fenced`,
+    `dead_letters` (those that are kept: `count`, `oldest_at`, `next_forgotten_at` and `next_at`, when that
+    one died; 0 for none), `paused` (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten:
+    `lane`, `ordered`, `limit`, `waiting`, `held`, and of those `holders`, at most ten of `id` and `owner`),
+    `workers` (`owner`, `seen_at`), `unrouted` (events nobody subscribed to, by contract) and `pace`. With
+    `--watch` it is such an object a second, each on a line of its own, and `pace` is a list of objects:
+    `queue`; `arriving`, `ending`, `retrying` and `dying`, deliveries a second since the line before;
+    `oldest_ready_ms`, how long the oldest that is ready has been due; `through_ms`, how long a delivery
+    takes from when it is due to its end, at this pace, or null while none ends.
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
@@ -95,6 +98,8 @@ def info(
     out = console()
     for part in drawn(state, address):
         out.print(part)
+    for warning in about_to_be_forgotten(state.queues, state.at, settings.dead_letters):
+        out.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _write_line(look: Look, course: Course, address: str) -> None:
@@ -113,6 +118,8 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield table(("queue", *COLUMNS), rows)
     else:
         yield "no queues: nothing has been published to an actor yet"
+    if letters := [_letters_row(queue, info.at) for queue in info.queues if queue.dead_letters.count]:
+        yield table(("dead letters of", "oldest", "next forgotten in", "kept"), letters, texts=3)
     if paused := [_pause_row(queue.queue, queue.paused, info.at) for queue in info.queues if queue.paused]:
         yield table(("paused", "since", "by", "because"), paused, texts=4)
     lanes = [_lane_row(queue.queue, lane) for queue in info.queues for lane in queue.lanes]
@@ -127,6 +134,12 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield "no workers: start one with callboard run"
     if info.unrouted:
         yield table(("nobody subscribed to", "events"), sorted(info.unrouted.items()))
+
+
+def _letters_row(queue: QueueInfo, now: int) -> list[object]:
+    letters = queue.dead_letters
+    left = timedelta(seconds=max(0, letters.next_forgotten_at - now) // 1000)
+    return [queue.queue, shown_age(now - letters.oldest_at), left, letters.count]
 
 
 def _pause_row(queue: str, pause: Pause, now: int) -> list[object]:

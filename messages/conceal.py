@@ -32,6 +32,11 @@ _CREDENTIALS = (
 )
 """What gives a credential away by the words around it."""
 
+_TELLING = re.compile(
+    r"password|passwd|pwd|secret|token|api[_-]?key|credential|authorization|cookie", re.IGNORECASE
+)
+"""Names of attributes whose values are not shown."""
+
 
 def without_credentials(text: str) -> str:
     """A text in which passwords of URLs and what is named a token, password or the like is masked."""
@@ -59,7 +64,7 @@ def concealed(text: str, secrets: Sequence[str]) -> str:
 
 
 def shown_body(body: bytes) -> bytes | None:
-    """A body as it may be shown: what its envelope calls sensitive is masked.
+    """A body as it may be shown: without what its envelope calls sensitive and credentials in attributes.
 
     None for what is not JSON, such as a damaged envelope: it cannot be told what of it may be shown. What is
     no envelope, as a plain message of dramatiq, is shown as it is.
@@ -70,10 +75,15 @@ def shown_body(body: bytes) -> bytes | None:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError):
         return None
-    paths = value.get("sensitive") if isinstance(value, dict) else None
-    if not isinstance(paths, list) or "data" not in value:
+    if not isinstance(value, dict) or not {"sensitive", "attributes"} & value.keys():
         return body
-    value["data"] = masked(value["data"], tuple(path for path in paths if isinstance(path, str)))
+    attributes, paths = value.get("attributes"), value.get("sensitive")
+    if isinstance(attributes, dict):
+        value["attributes"] = {
+            name: MASK if _TELLING.search(name) else told for name, told in attributes.items()
+        }
+    if isinstance(paths, list) and "data" in value:
+        value["data"] = masked(value["data"], tuple(path for path in paths if isinstance(path, str)))
     return msgspec.json.encode(value)
 
 

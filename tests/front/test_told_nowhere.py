@@ -11,7 +11,6 @@ import pytest
 
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.cli.exits import ExitCode
-from callboard.cli.program import COMMANDS
 from tests.front.conftest import Run, Start, wait_for
 from tests.servers import start_server
 
@@ -113,7 +112,7 @@ app.mailbox.publish([
     Posting("order.paid", each, b"%016d" % number, (Target(actor, "default", f"broken-{{number}}", 1000),))
     for number, each in enumerate(broken) for actor in ("in_thread", "nobody")
 ])
-print(app.publish(Paid("A-last", "raise", "{IN_BODY}")).id)
+print(app.publish(Paid("A-last", "raise", "{IN_BODY}"), attributes={{"authorization": "{TOKEN}"}}).id)
 """
 
 
@@ -188,8 +187,8 @@ def _told_of(mailbox: RedisMailbox) -> str:
 
 
 def _reading_commands(event_id: str) -> list[list[str]]:
-    lines = [["info"], ["trace", event_id], ["schedule", "list"], ["inspect"], ["server"]]
-    lines = [line for line in lines if line[0] in COMMANDS and line != ["server"]]
+    lines = [["info"], ["trace", event_id], ["schedule", "list"], ["inspect"], ["dlq", "list", "--each"]]
+    lines += [["event", "show", event_id, "--body"], ["event", "list"]]
     return [*lines, *([*line, "--json"] for line in lines)]
 
 

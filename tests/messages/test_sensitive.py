@@ -181,6 +181,10 @@ def test_an_envelope_without_sensitive_values_says_nothing_of_it() -> None:
         (b'{"sensitive":["/a",7],"data":{"a":1}}', b'{"sensitive":["/a",7],"data":{"a":"***"}}'),
         (b'{"sensitive":"/a","data":{"a":1}}', b'{"sensitive":"/a","data":{"a":1}}'),
         (b'{"sensitive":["/a"]}', b'{"sensitive":["/a"]}'),
+        (
+            b'{"attributes":{"X-Api-Key":"k","host":"h"},"data":1}',
+            b'{"attributes":{"X-Api-Key":"***","host":"h"},"data":1}',
+        ),
         (b'{"sensitive":["/a"],"data":7}', b'{"sensitive":["/a"],"data":7}'),
         (b'{"sensitive":["/a"],"data":{"a":"pl4nt', None),
         (b'"\xff"', None),

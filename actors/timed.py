@@ -28,11 +28,11 @@ class _TimedMailbox:
         return getattr(self._mailbox, name)
 
     def fetch(self, queue: str, limit: int, **said: Any) -> Fetched:
-        """See `Mailbox.fetch`; deliveries that were taken over are counted as they come."""
+        """See `Mailbox.fetch`; what it took over from other workers is counted."""
         call = partial(self._mailbox.fetch, queue, limit, **said)
         fetched = self._recorder.timed(STORE, "fetch", call)
-        if fetched.deliveries and (fetched.deliveries[0].suspect or fetched.deliveries[0].alone):
-            self._recorder.taken_over(queue, len(fetched.deliveries))
+        if fetched.taken_over:
+            self._recorder.taken_over(queue, fetched.taken_over, fetched.poisoned)
         return fetched
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:

@@ -102,7 +102,7 @@ TAKEOVERS = Instrument(
     "delivery_takeovers_total",
     Kind.COUNTER,
     Seer.WORKER,
-    "Deliveries taken over from a worker whose lease ran out, as they were handed out again.",
+    "Deliveries taken over from a worker whose lease ran out.",
     ("queue",),
 )
 FENCED = Instrument(

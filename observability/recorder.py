@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from ..messages.delivery import Reason
+from ..messages.delivery import Delivery, Reason
 from .cells import Cells
 from .metrics import (
     CLAIMS,
@@ -24,7 +24,7 @@ from .metrics import (
     UNROUTED,
 )
 from .names import Names
-from .settled import Settled, record
+from .settled import Settled, record, record_poisoned
 from .tracebacks import report
 
 if TYPE_CHECKING:
@@ -107,10 +107,13 @@ class Recorder:
                 if duplicates:
                     book.add(DUPLICATES, (name,), duplicates)
 
-    def taken_over(self, queue: str, count: int) -> None:
-        """Count deliveries that were handed out again after their worker was lost."""
+    def taken_over(self, queue: str, count: int, poisoned: Iterable[Delivery] = ()) -> None:
+        """Count deliveries that were taken over from lost workers, and those that are dead by it."""
         with self.cells.lock:
-            self.cells.fresh.add(TAKEOVERS, (self.names.of("queue", queue, self.cells.fresh),), count)
+            book = self.cells.fresh
+            book.add(TAKEOVERS, (self.names.of("queue", queue, book),), count)
+            for delivery in poisoned:
+                record_poisoned(book, self.names, delivery)
 
     def claimed(self, store: str, verdict: str) -> None:
         """Count a dedup store's answer to a claim."""

@@ -16,6 +16,7 @@ from ..messages.delivery import (
     Delivery,
     Outcome,
     OutcomeKind,
+    Reason,
 )
 from ..messages.errors import UnreadableBody
 from ..messages.items import ItemCounts, ItemStatus
@@ -180,6 +181,16 @@ def _record_one(book: Book, names: Names, delivery: Delivery, outcome: Outcome) 
     if not delivery.history.attempts and kind is not OutcomeKind.RELEASED:
         wait = _offset(delivery.clock) + measured.began - delivery.due_at / 1000
         book.observe(WAIT, (queue,), [wait])
+
+
+def record_poisoned(book: Book, names: Names, delivery: Delivery) -> None:
+    """Count a delivery that ended when it was taken over: no worker settles it."""
+    queue = names.of("queue", delivery.queue, book)
+    actor = names.of("actor", delivery.actor, book)
+    event = names.of("event", _event_of(names, delivery), book)
+    book.add(ENDED, (queue, actor, event, OutcomeKind.DEAD.value, Reason.POISON.value))
+    book.observe(ATTEMPTS, (actor,), [delivery.history.attempts])
+    book.observe(AGE, (event,), [(delivery.clock.now() - delivery.accepted_at) / 1000])
 
 
 def _event_of(names: Names, delivery: Delivery) -> str:

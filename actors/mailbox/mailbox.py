@@ -166,6 +166,10 @@ class Fetched(msgspec.Struct):
     """Until the next schedule or lease of the queue runs out; None if there is none."""
     together: int = 0
     """Suspects left for a worker that takes them together and has room for more."""
+    taken_over: int = 0
+    """Leases of others that had run out, and were taken back by this fetch."""
+    poisoned: Sequence[Delivery] = ()
+    """What is dead by that, as it was: its crash alone was one too many."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):

@@ -85,16 +85,17 @@ class Deliveries:
         queue = self.queue(name)
         queue.move_due(now)
         expired = queue.take_expired(now)
-        for live, fence in expired:
-            self._take_back(live, fence, now)
+        poisoned = [dead for live, fence in expired if (dead := self._take_back(live, fence, now))]
         if queue.pause is not None:
-            return Fetched([], next_in_ms=queue.next_in(now))
+            next_in = queue.next_in(now)
+            return Fetched([], next_in_ms=next_in, taken_over=len(expired), poisoned=poisoned)
         taken = queue.choose(limit, alone=alone, wanted=wanted)
         deliveries = [self._hand_out(live, owner, lease_end) for live in taken]
         told = queue.tell_suspects(owner, now, lease_end - now, wanted)
         left = 0 if wanted.together is None else len(queue.suspects)
         queue.wake_for(left if expired or any(live.suspect for live in taken) else 0)
-        return Fetched(deliveries, queue.waiting, told, queue.next_in(now), left)
+        waiting, next_in = queue.waiting, queue.next_in(now)
+        return Fetched(deliveries, waiting, told, next_in, left, len(expired), poisoned)
 
     def settle(self, settlement: Settlement, now: int) -> bool:
         """Make an outcome durable if its fence still holds; the same once more is only acknowledged."""
@@ -225,7 +226,8 @@ class Deliveries:
             owner=owner,
         )
 
-    def _take_back(self, live: Live, fence: int, now: int) -> None:
+    def _take_back(self, live: Live, fence: int, now: int) -> Delivery | None:
+        """Make a suspect of what another held; or end it, and tell what it was."""
         queue = self.queue(live.queue)
         queue.tallies["takeovers"] += 1
         if live.alone:
@@ -233,8 +235,9 @@ class Deliveries:
             live.history = structs.replace(past, attempts=past.attempts + 1, crashes=past.crashes + 1)
         if live.history.crashes >= MAX_CRASHES:
             self._end(live, fence, Outcome(OutcomeKind.DEAD, Reason.POISON), now)
-        else:
-            queue.suspect(live)
+            return Delivery(live.id, live.queue, 0, live.stored, self._clock, live.history)
+        queue.suspect(live)
+        return None
 
     def _conclude(self, live: Live, settlement: Settlement, now: int) -> None:
         queue, outcome = self.queue(live.queue), settlement.outcome

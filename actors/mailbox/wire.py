@@ -169,10 +169,9 @@ def fetch_arguments(
 
 def read_fetched(answer: list[Any], queue: str, owner: str, monotonic: float) -> Fetched:
     """The answer of the fetch script to `owner`; `monotonic` is this machine's clock before it was asked."""
-    read_at, fence, waiting, suspects, next_in, together, mark = answer[:7]
+    read_at, fence, waiting, suspects, next_in, together, mark, (taken_over, *dead) = answer[:8]
     clock = ServerClock(read_at, monotonic)
     alone, suspect = mark == b"!", mark == b"?"
-    entries = iter(answer[7:])
     deliveries = [
         Delivery(
             identity.decode(),
@@ -187,9 +186,19 @@ def read_fetched(answer: list[Any], queue: str, owner: str, monotonic: float) ->
             False,
             owner,
         )
-        for identity, stored, history in zip(entries, entries, entries, strict=True)
+        for identity, stored, history in _triples(answer[8:])
     ]
-    return Fetched(deliveries, waiting, suspects, None if next_in < 0 else next_in, together)
+    poisoned = [
+        Delivery(identity.decode(), queue, 0, stored, clock, _history_decoder.decode(history))
+        for identity, stored, history in _triples(dead)
+    ]
+    soonest = None if next_in < 0 else next_in
+    return Fetched(deliveries, waiting, suspects, soonest, together, taken_over, poisoned)
+
+
+def _triples(flat: Sequence[bytes]) -> Iterable[tuple[bytes, bytes, bytes]]:
+    entries = iter(flat)
+    return zip(entries, entries, entries, strict=True)
 
 
 def pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:

@@ -258,10 +258,25 @@ def test_what_was_taken_over_is_counted_where_it_comes(app: Callboard) -> None:
     declare_nothing(app)
     app.publish(OrderPlaced("A"))
     app.mailbox.fetch("default", 2, owner="lost", lease_ms=1)
-    time.sleep(0.01)
     work_off(app)
     assert series(app, TAKEOVERS, "queue") == {"default": 2}
     assert queue_of(app).takeovers == 2
+
+
+def test_what_is_poison_has_ended_once_like_all_else(app: Callboard) -> None:
+    declare_nothing(app)
+    app.publish(OrderPlaced("A"))
+    with held_by_a_consumer(app) as consumer:
+        worker = consumer.worker
+        for crash in range(4):  # the first of them makes it a suspect
+            app.mailbox.fetch("default", 1, owner="lost", lease_ms=1, alone=crash > 0)
+            until(lambda: worker.fetch("default", 0, Suspects()).taken_over, "the takeover")
+    assert series(app, ENDED, "actor", "event", "result", "reason") == {
+        ("one", "order.placed", "dead", "poison"): 1
+    }
+    assert series(app, TAKEOVERS, "queue") == {"default": 4} == {"default": queue_of(app).takeovers}
+    assert queue_of(app).dead == 1
+    assert observed(app, ATTEMPTS) == observed(app, AGE) == 1
 
 
 def test_what_is_given_back_unstarted_is_counted_with_its_event(app: Callboard) -> None:

@@ -4,7 +4,8 @@
 -- crashes allowed, how long and how many records are kept, how long an owner that is told of suspects hunts them
 -- or 0 if it will not, how often a paused queue is looked at.
 -- Answers: time, fence, waiting, suspects told, ms until the next thing or -1, suspects left that may be handed
--- out together, the mark of what is handed out, then id, stored, history of each.
+-- out together, the mark of what is handed out, what was taken over (how many, then id, stored, history of each that
+-- is dead by it), then id, stored, history of each that is handed out.
 
 local queue, limit, owner, lease = take(), take_number(), take(), take_number()
 local how, together, crashes_allowed = take(), take_number(), take_number()
@@ -24,6 +25,8 @@ end
 local marks = {alone = '!', beside = '?'}
 local mark = marks[how] or ''
 
+local taken_over = {0}
+
 -- A crash takes a whole buffer down, so only a delivery that ran alone is charged for it.
 local function charge_crash(id, token)
   local history = cjson.decode(call('HGET', HISTORY, id) or '{}')
@@ -31,6 +34,8 @@ local function charge_crash(id, token)
   history.crashes = (history.crashes or 0) + 1
   local encoded = cjson.encode(history)
   if history.crashes >= crashes_allowed then
+    taken_over[#taken_over + 1], taken_over[#taken_over + 2] = id, call('HGET', BODIES, id)
+    taken_over[#taken_over + 1] = encoded
     end_delivery(queue, id, token, {kind = 'dead', reason = 'poison', detail = '', history = encoded, facts = '',
       retention = retention_of(id, default_retention)})
     return true
@@ -43,6 +48,7 @@ local function take_over(id)
   local token = call('HGET', FENCES, id)
   call('ZREM', leased, id)
   count(queue, 'takeovers', 1)
+  taken_over[1] = taken_over[1] + 1
   local held_as = token and sub(token, -1)
   local ended = held_as == '!' and charge_crash(id, token)
   if not ended then
@@ -149,11 +155,11 @@ if is_paused(queue) then
   -- What comes due meanwhile is moved in, but nobody shall look more than once a second for that.
   local soonest = next_in()
   write_counts()
-  return {NOW, 0, 0, 0, soonest == -1 and -1 or math.max(soonest, paused_look), 0, ''}
+  return {NOW, 0, 0, 0, soonest == -1 and -1 or math.max(soonest, paused_look), 0, '', taken_over}
 end
-local answer = {NOW, 0, 0, 0, 0, 0, ''}
+local answer = {NOW, 0, 0, 0, 0, 0, '', taken_over}
 answer[2] = hand_out(choose(), answer)
-local handed_out = #answer - 7
+local handed_out = #answer - 8
 local left = call('LLEN', suspects)
 answer[3] = call('LLEN', ready) + (has_lanes(queue) and left_in_lines(queue) or 0)
 answer[4] = suspects_told(left)

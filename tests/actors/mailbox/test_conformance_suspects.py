@@ -155,3 +155,20 @@ def test_suspects_left_wake_another_but_not_without_end(stage: Stage) -> None:
     stage.mailbox.wait(QUEUE, 0.0)
     fetch(stage, AROUND)
     assert not stage.mailbox.wait(QUEUE, 0.0)
+
+
+def test_a_fetch_tells_what_it_took_over_and_what_is_dead_by_it(stage: Stage) -> None:
+    stage.publish_keys("1", "2")
+    (settled, lost) = stage.lose()
+    assert stage.fetch(0).taken_over == 2
+    assert stage.fetch(0).taken_over == 0
+    stage.settle(settlement(stage.take(alone=True)))
+    poisoned: list[Delivery] = []
+    for _ in range(MAX_CRASHES):
+        assert [each.id for each in stage.lose(alone=True)] == [lost.id]
+        told = stage.fetch(0)
+        assert told.taken_over == 1
+        poisoned += told.poisoned
+    (dead,) = poisoned
+    assert (dead.id, dead.queue, dead.stored, settled.id) == (lost.id, QUEUE, lost.stored, "receipt:1")
+    assert (dead.history.crashes, dead.history.attempts) == (MAX_CRASHES, MAX_CRASHES)

@@ -1,5 +1,6 @@
 """What single steps on a delivery's way cost, to see where the time goes."""
 
+import time
 import timeit
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from callboard.actors.mailbox.wire import publish_arguments, read_fetched, settl
 from callboard.actors.prefetch import Prefetch
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import decode_envelope, encode
-from callboard.messages.delivery import SUCCEEDED, Delivery
+from callboard.messages.delivery import SUCCEEDED, Delivery, ServerClock
 from callboard.middleware.attempt import Attempt, Policy
 from callboard.middleware.dedup.memory import MemoryDedupStore
 from callboard.middleware.dedup.option import Dedup
@@ -25,6 +26,7 @@ from callboard.middleware.discard import Discard
 from callboard.middleware.guarded import Guarded, Handler
 from callboard.middleware.retry import DEFAULT_RETRY
 from callboard.middleware.stack import Stack, default_order
+from callboard.observability.recorder import Recorder
 
 from ..figures import Row
 from ..orders import OrderPlaced
@@ -57,7 +59,7 @@ class Samples(msgspec.Struct, frozen=True):
 def run(plan: Plan) -> list[Row]:
     """Microseconds for each delivery or event, in one thread, without a server."""
     samples = _samples()
-    steps = _way_in(samples) | _handling(samples) | _policies(samples) | _wire(samples)
+    steps = _way_in(samples) | _handling(samples) | _policies(samples) | _metrics(samples) | _wire(samples)
     takes = {label: partial(_microseconds, *step) for label, step in steps.items()}
     results = interleave("micro", plan.rounds(short=2, full=5), takes)
     return [
@@ -155,11 +157,31 @@ def _policies(samples: Samples) -> dict[str, Step]:
     return {f"stack: {label}": (performing(policy), 1) for label, policy in policies.items()}
 
 
+def _metrics(samples: Samples) -> dict[str, Step]:
+    """What metrics cost a delivery that succeeds: the layer, and the recording on the settler's thread."""
+    policy = samples.bare.policy
+    stack = Stack(default_order(samples.app.catalog, recorder=Recorder()))
+    measured = Guarded(samples.bare.handler, stack.layers_for(policy), stack.watch)
+    recorder = Recorder()
+    recorder.declare(QUEUE, "bare", ["order.placed"])
+    clock = ServerClock(time.time_ns() // 1_000_000, time.monotonic())
+    deliveries = [replace(samples.delivery, clock=clock) for _ in range(GROUP)]
+    for delivery in deliveries:
+        measured.perform(Attempt(delivery, policy))
+    group, held = [Settlement(each, SUCCEEDED) for each in deliveries], [True] * GROUP
+    few = 8
+    return {
+        "stack: metrics": (lambda: measured.perform(Attempt(deliveries[0], policy)), 1),
+        f"Recorder.settled, of {GROUP}": (lambda: recorder.settled(group, held), GROUP),
+        f"Recorder.settled, of {few}": (lambda: recorder.settled(group[:few], held[:few]), few),
+    }
+
+
 def _wire(samples: Samples) -> dict[str, Step]:
     delivery = samples.delivery
     # An answer as the client hands it on: what precedes the deliveries, then three values of each.
     identity = delivery.id.encode()
-    answer = [1, 1, 0, 0, -1, 0, b"", *[identity, delivery.stored, None] * GROUP]
+    answer = [1, 1, 0, 0, -1, 0, b"", [0], *[identity, delivery.stored, None] * GROUP]
     settlements = [Settlement(delivery, SUCCEEDED)] * GROUP
     return {
         f"read_fetched, of {GROUP}": (lambda: read_fetched(answer, QUEUE, "worker", 0.0), GROUP),

@@ -18,24 +18,33 @@ def origin_of(error: BaseException, *, deep: bool = True) -> str:
     """12 hexadecimal digits over an exception's type and the user's own functions that it came through.
 
     No line number is in it. Frames of Callboard, of the standard library and of installed packages are left
-    out, unless there are no others. What is not `deep` goes by the outermost function alone: an interruption
-    may land anywhere.
+    out, unless there are no others; an error that came through no others at all, as one that sums up the
+    errors of items, goes by its cause as well. What is not `deep` goes by the outermost function alone: an
+    interruption may land anywhere.
     """
-    functions = list(dict.fromkeys(_functions(error.__traceback__)))
+    functions = _functions(error.__traceback__)
+    kinds = [_name_of(error)]
+    if not functions and error.__cause__ is not None:
+        kinds.append(_name_of(error.__cause__))
+        functions = _functions(error.__cause__.__traceback__)
     own = [name for name, is_own in functions if is_own] or [name for name, _ in functions]
-    own = own if deep else own[:1]
-    kind = type(error)
-    text = "\n".join([f"{kind.__module__}.{kind.__qualname__}", *own])
+    text = "\n".join([*kinds, *(own if deep else own[:1])])
     return blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
+def _name_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
 def _functions(traceback: TracebackType | None) -> list[tuple[str, bool]]:
-    """The functions of a traceback outside of Callboard, and whether each is the user's."""
-    return [
-        (f"{_module_of(frame)}.{frame.f_code.co_qualname}", _is_own(frame))
-        for frame in islice(_frames(traceback), MOST_FRAMES)
-        if not _module_of(frame).startswith(_OURS)
-    ]
+    """The functions of a traceback outside of Callboard, each once, and whether it is the user's."""
+    return list(
+        dict.fromkeys(
+            (f"{_module_of(frame)}.{frame.f_code.co_qualname}", _is_own(frame))
+            for frame in islice(_frames(traceback), MOST_FRAMES)
+            if not _module_of(frame).startswith(_OURS)
+        )
+    )
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:

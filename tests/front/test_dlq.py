@@ -102,14 +102,14 @@ def test_a_letter_is_shown_with_all_that_is_kept_of_it(command: InProcess, lette
     for words in (
         "dead (max_attempts)",
         "order.placed version 2",
-        "caused by  cause-1",
-        "attempts   3",
+        "caused by   cause-1",
+        "attempts    3",
         "host:1:ab",
     ):
         assert words in answer.out
     assert "fingerprint kkkkkkkkkkkk" in answer.out
     assert BODY.decode() not in answer.out
-    assert f"body       {BODY.decode()}" in command("dlq", "show", letters[0], "--body").out
+    assert f"body        {BODY.decode()}" in command("dlq", "show", letters[0], "--body").out
 
 
 def test_a_body_that_is_no_json_is_shown_as_its_bytes_alone(command: InProcess, board: RedisMailbox) -> None:

@@ -83,3 +83,16 @@ def test_an_interruption_goes_by_the_function_it_began_in() -> None:
 def test_an_error_that_was_never_raised_has_an_origin_too() -> None:
     assert origin_of(ValueError("x")) == origin_of(ValueError("y"))
     assert error_record(ValueError("x"), 1).origin == origin_of(ValueError())
+
+
+def test_an_error_that_sums_up_others_goes_by_its_cause() -> None:
+    def summed_up(fails: Callable[[], object]) -> str:
+        whole = ValueError("so many failed")
+        try:
+            fails()
+        except ArithmeticError as error:
+            whole.__cause__ = error
+        return origin_of(whole)
+
+    assert summed_up(by_one_way) == summed_up(by_one_way)
+    assert len({summed_up(by_one_way), summed_up(by_another), origin_of(ValueError())}) == 3

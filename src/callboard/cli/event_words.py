@@ -46,23 +46,21 @@ def drawn_record(record: RecordShown) -> Iterator[str]:
     """One record, a line for each thing that is kept."""
     why = f" ({record.reason}{f', was {record.was}' if record.was else ''})" if record.reason else ""
     yield f"  {record.outcome}{why}  at {shown_moment(record.ended_at)} in {record.queue}"
-    yield f"    name       {escape(record.name)}"
+    yield f"    name        {escape(record.name)}"
     yield from _drawn_origin(record.origin)
     if record.detail:
-        yield f"    detail     {escape(record.detail)}"
+        yield f"    detail      {escape(record.detail)}"
     crashes = f", {record.crashes} crashes" if record.crashes else ""
-    yield f"    attempts   {record.attempts}{crashes}"
-    yield (
-        f"    accepted   {shown_moment(record.accepted_at)}, due {shown_moment(record.due_at)}, last started "
-        f"{shown_moment(record.started_at)}"
-    )
+    yield f"    attempts    {record.attempts}{crashes}"
+    started = f"last started {shown_moment(record.started_at)}"
+    yield f"    accepted    {shown_moment(record.accepted_at)}, due {shown_moment(record.due_at)}, {started}"
     if record.owner:
-        yield f"    worker     {record.owner}"
+        yield f"    worker      {record.owner}"
     yield from _drawn_errors(record.first_error, record.last_error)
     yield from _drawn_items(record.items)
     if record.replayed_at:
-        yield f"    replayed   {shown_moment(record.replayed_at)}"
-    yield f"    kept until {shown_moment(record.forgotten_at)}"
+        yield f"    replayed    {shown_moment(record.replayed_at)}"
+    yield f"    kept until  {shown_moment(record.forgotten_at)}"
     yield from _drawn_body(record.body)
 
 
@@ -73,9 +71,9 @@ def _first_attempt(shown: DeliveryShown) -> str:
 
 def _drawn_origin(origin: Origin) -> Iterator[str]:
     if origin.event:
-        yield f"    event      {escape(origin.event)}  {escape(origin.contract)} version {origin.version}"
+        yield f"    event       {escape(origin.event)}  {escape(origin.contract)} version {origin.version}"
     if origin.causation:
-        yield f"    caused by  {escape(origin.causation)}, correlation {escape(origin.correlation)}"
+        yield f"    caused by   {escape(origin.causation)}, correlation {escape(origin.correlation)}"
 
 
 def _drawn_live(live: LiveShown, queue: str) -> Iterator[str]:
@@ -89,8 +87,8 @@ def _drawn_live(live: LiveShown, queue: str) -> Iterator[str]:
     if live.behind:
         words.append(f"behind {escape(live.behind)}")
     yield ", ".join(words)
-    yield f"    attempts   {live.attempts}"
-    yield f"    accepted   {shown_moment(live.accepted_at)}, due {shown_moment(live.due_at)}"
+    yield f"    attempts    {live.attempts}"
+    yield f"    accepted    {shown_moment(live.accepted_at)}, due {shown_moment(live.due_at)}"
     yield from _drawn_errors(live.first_error, live.last_error)
     yield from _drawn_items(live.items)
     yield from _drawn_body(live.body)
@@ -100,15 +98,15 @@ def _drawn_errors(first: ErrorShown | None, last: ErrorShown | None) -> Iterator
     for name, error in (("first error", first), ("last error", last)):
         if error is not None and not (name == "first error" and error == last):
             text = f"{error.type}: {error.message}" if error.message else error.type
-            yield f"    {name:<10} {escape(text)}"
-            yield f"               fingerprint {error.fingerprint or '-'}, at {shown_moment(error.at)}"
+            yield f"    {name:<11} {escape(text)}"
+            yield f"                fingerprint {error.fingerprint or '-'}, at {shown_moment(error.at)}"
 
 
 def _drawn_items(items: Sequence[ItemRecord]) -> Iterator[str]:
     if not items:
         return
     counts = {status: sum(each.status is status for each in items) for status in ItemStatus}
-    yield "    items      " + ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
+    yield "    items       " + ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
     for each in items:
         if each.status is not ItemStatus.SUCCEEDED:
             error = f" {each.error.type}" if each.error else ""
@@ -119,8 +117,8 @@ def _drawn_body(body: BodyShown | None) -> Iterator[str]:
     if body is None:
         return
     if body.base64 is not None:
-        yield f"    bytes      {body.base64}"
+        yield f"    bytes       {body.base64}"
     elif body.text is not None:
-        yield f"    body       {escape(body.text)}"
+        yield f"    body        {escape(body.text)}"
     else:
-        yield "    body       is no JSON, so it cannot be told what of it is sensitive: --raw shows its bytes"
+        yield "    body        is no JSON: it cannot be told what is sensitive, and --raw shows its bytes"

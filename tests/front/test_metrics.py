@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,16 +52,17 @@ def address() -> str:
 
 
 @pytest.fixture
-def sockets(tmp_path: Path, environment: dict[str, str]) -> Path:
+def sockets(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
     """The directory in which the pools of a test meet, short enough for a socket."""
     made = tempfile.mkdtemp(prefix="cb-")
     environment["TMPDIR"] = made
     (tmp_path / "shop.py").write_text(SHOP)
-    return Path(made) / f"callboard-{os.geteuid()}"
+    yield Path(made) / f"callboard-{os.geteuid()}"
+    shutil.rmtree(made)
 
 
 @pytest.fixture
-def pool(start: Start, environment: dict[str, str], sockets: Path, address: str) -> "subprocess.Popen[str]":
+def pool(sockets: Path, start: Start, environment: dict[str, str], address: str) -> "subprocess.Popen[str]":
     """A pool that serves its metrics on an address of its own."""
     assert not sockets.exists()
     environment["CALLBOARD_METRICS"] = address

@@ -184,6 +184,19 @@ def test_letters_are_discarded_by_the_operator(
     assert "discarded (operator, was max_attempts)" in command("event", "show", "mail:0").out
 
 
+def test_one_letter_is_told_as_one(command: InProcess, board: RedisMailbox, letters: list[str]) -> None:
+    assert command("dlq", "replay", letters[0], "--dry-run").out == "1 dead letter would be replayed\n"
+    assert "Discard 1 dead letter?" in command("dlq", "discard", letters[0]).err
+
+
+def test_whoever_names_a_delivery_is_told_which_command_takes_it(
+    command: InProcess, board: RedisMailbox, letters: list[str]
+) -> None:
+    answer = command("dlq", "show", "pay:0")
+    assert (answer.code, "callboard event show" in answer.err) == (ExitCode.FAILED, True)
+    assert "pay:0" in command("event", "show", "pay:0").out
+
+
 @pytest.mark.parametrize("what", ["replay", "discard"])
 def test_nothing_is_done_without_consent(
     command: InProcess, board: RedisMailbox, letters: list[str], what: str

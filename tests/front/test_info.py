@@ -36,6 +36,16 @@ def test_a_table_in_a_pipe_keeps_each_queue_on_one_line(callboard: Run, shop: Pa
     assert line.split()[:2] == ["orders", "1"]
 
 
+def test_no_two_columns_of_a_table_have_one_name() -> None:
+    out = Console(file=StringIO(), width=300)
+    queue = QueueInfo("orders", duplicate=3, duplicates=5)
+    for part in drawn(MailboxInfo("default", "memory", 0, (queue,)), "here"):
+        out.print(part)
+    assert isinstance(out.file, StringIO)
+    said = out.file.getvalue()
+    assert ("duplicate " in said, "published again" in said, "duplicates" in said) == (True, True, False)
+
+
 def test_lanes_are_shown_with_who_holds_them_and_how_many_wait() -> None:
     lanes = (
         LaneInfo("send_receipt:A-1", True, 1, 7, 1, (Holder("send_receipt:a", "web-1:42"),)),

@@ -114,6 +114,8 @@ def test_what_cannot_be_cancelled_is_told_and_fails_the_command(
         "receipt:a": "cancelled",
     }
     assert dry.out.splitlines()[0] == "receipt:runs: running"
+    assert "receipt:none: unknown (" in dry.out
+    assert "callboard schedule list" in dry.out
     assert board.settle([settlement(runs)]) == [True]
 
 

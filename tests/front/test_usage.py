@@ -40,6 +40,16 @@ def test_an_unknown_option_is_wrong_usage(command: InProcess) -> None:
     assert "--jsno" in answer.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["dlq list", "dlq replay", "dlq discard", "event list", "queue pause", "schedule cancel"],
+)
+def test_no_help_shows_a_default_that_says_nothing(command: InProcess, words: str) -> None:
+    said = command(*words.split(), "--help").out
+    assert "--url" in said
+    assert '""' not in said.replace('"default"', "")
+
+
 def test_without_the_extra_one_line_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

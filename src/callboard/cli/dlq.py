@@ -16,7 +16,7 @@ from ..actors.mailbox.mailbox import Mailbox
 from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError
 from .asking import DryRun, Yes, consent
-from .dlq_shown import Listed, drawn_groups, drawn_mended
+from .dlq_shown import Listed, counted, drawn_groups, drawn_mended
 from .event import Body, Limit, Raw
 from .event_shown import asked_for, ended_shown, record_shown
 from .event_words import drawn_list, drawn_record
@@ -39,7 +39,7 @@ command = App(
 )
 
 
-@Parameter(name="*")
+@Parameter(name="*", show_default=False)
 @dataclass(frozen=True)
 class Where:
     """Which dead letters are meant; all if nothing is said."""
@@ -73,8 +73,10 @@ class Where:
 Names = Annotated[str, Parameter(name="NAME", help="Single ones, as `callboard dlq list --each` names them.")]
 Each = Annotated[bool, Parameter(negative="", show_default=False, help="One by one, not in groups.")]
 AtMost = Annotated[int | None, Parameter(help="So many at most, the ones that died first.")]
-Rate = Annotated[str, Parameter(help="So many a second or minute at most: `100/s`, `30/m`.")]
-To = Annotated[str, Parameter(help="Another actor, which subscribes to what they are.")]
+Rate = Annotated[
+    str, Parameter(show_default=False, help="So many a second or minute at most: `100/s`, `30/m`.")
+]
+To = Annotated[str, Parameter(show_default=False, help="Another actor, which subscribes to what they are.")]
 
 
 @command.command(name="list")
@@ -137,7 +139,10 @@ def show(
     with mailbox_at((place or Place()).settings()) as mailbox:
         record = mailbox.records.get(name)
         if record is None:
-            raise NotThere(f"no record is named {name!r}: callboard dlq list --each tells names")
+            raise NotThere(
+                f"no record is named {name!r}: callboard dlq list --each tells names, "
+                "and callboard event show takes the id of an event or of a delivery"
+            )
         shown = record_shown(record, mailbox, body=asked_for(body=body, raw=raw))
     if as_json:
         write_json(shown)
@@ -222,7 +227,7 @@ def _mend(
         meant = (where or Where()).filter(mailbox.info().at)
         count = _count(mailbox, meant, names, limit)
         if not dry_run:
-            consent(f"{what.capitalize()} {count:,} dead letters?", yes=yes or not count)
+            consent(f"{what.capitalize()} {counted(count)}?", yes=yes or not count)
         with _progress(count) as show:
             mended = mend(DeadLetters(mailbox), meant, show)
     if as_json:

@@ -45,7 +45,7 @@ def drawn_mended(what: str, mended: Mended) -> str:
     """What a replay or a discard has come to, in a line."""
     ended = {"replay": "replayed", "discard": "discarded"}[what]
     if mended.dry_run:
-        return f"{mended.matched:,} dead letters would be {ended}"
+        return f"{counted(mended.matched)} would be {ended}"
     left = {
         "left dead, for they live again or were completed (duplicate)": mended.duplicate,
         "left dead, for their keys stand for other bodies by now (conflict)": mended.conflict,
@@ -54,3 +54,8 @@ def drawn_mended(what: str, mended: Mended) -> str:
     }
     rest = "".join(f"; {count:,} {words}" for words, count in left.items() if count)
     return f"{mended.done:,} of {mended.matched:,} dead letters are {ended}{rest}"
+
+
+def counted(letters: int) -> str:
+    """So many dead letters, in words."""
+    return f"{letters:,} dead letter{'' if letters == 1 else 's'}"

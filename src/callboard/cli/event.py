@@ -23,9 +23,12 @@ Body = Annotated[
     Parameter(negative="", show_default=False, help="Show what was published, but for what is sensitive."),
 ]
 Raw = Annotated[bool, Parameter(negative="", show_default=False, help="Show every byte of it, in base64.")]
-Actor = Annotated[str, Parameter(help="Those of one actor.")]
-Outcome = Annotated[str, Parameter(help="Those that are dead, discarded or succeeded.")]
-Since = Annotated[str, Parameter(help="Ended since: how long ago (`2h`) or a moment (`2030-01-31T12:00Z`).")]
+Actor = Annotated[str, Parameter(show_default=False, help="Those of one actor.")]
+Outcome = Annotated[str, Parameter(show_default=False, help="Those that are dead, discarded or succeeded.")]
+Since = Annotated[
+    str,
+    Parameter(show_default=False, help="Ended since: how long ago (`2h`) or a moment (`2030-01-31T12:00Z`)."),
+]
 Limit = Annotated[int, Parameter(help="So many at most.")]
 
 NOT_ALL = (

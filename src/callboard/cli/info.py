@@ -32,6 +32,9 @@ COLUMNS = (
 )
 """The figures of a queue that the table shows; `--json` has all of them."""
 
+HEADINGS = {"duplicates": "published again"}
+"""What stands over a column whose name would not tell it from another's."""
+
 LANE_COLUMNS = ("queue", "lane", "held by", "limit", "held", "waiting")
 """What the table of lanes shows: ordered ones, and actors with a limit."""
 
@@ -115,7 +118,7 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
     yield f"workspace [bold]{info.workspace}[/bold] at {address} ({info.server})"
     if info.queues:
         rows = [[queue.queue, *(getattr(queue, column) for column in COLUMNS)] for queue in info.queues]
-        yield table(("queue", *COLUMNS), rows)
+        yield table(("queue", *(HEADINGS.get(column, column) for column in COLUMNS)), rows)
     else:
         yield "no queues: nothing has been published to an actor yet"
     if letters := [_letters_row(queue, info.at) for queue in info.queues if queue.dead_letters.count]:

@@ -9,7 +9,7 @@ from .exits import MEANINGS, ExitCode, guard
 
 COMMANDS = {
     "run": "Start a worker pool for an app.",
-    "send": "Publish events, from an argument, a file or stdin.",
+    "send": "Publish events, from the command line, a file or stdin.",
     "info": "Show what a mailbox holds and what it has done.",
     "inspect": "Show what runs now: where, since when, and how long it still may.",
     "trace": "Show what came of an event: every event, every delivery, outcomes and errors.",

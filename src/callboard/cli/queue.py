@@ -19,7 +19,9 @@ from .queue_shown import Drained, Paused, Purged, Resumed
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, write_json
 
 Queue = Annotated[str, Parameter(name="QUEUE", help="The name of a queue.")]
-Reason = Annotated[str, Parameter(help="Why, for whoever wonders; shown by `callboard info`.")]
+Reason = Annotated[
+    str, Parameter(show_default=False, help="Why, for whoever wonders; shown by `callboard info`.")
+]
 Timeout = Annotated[str, Parameter(help="How long to wait at most: `90s`, `5m`.")]
 All = Annotated[bool, Parameter(name="--all", negative="", show_default=False, help="All that are paused.")]
 Empty = Annotated[

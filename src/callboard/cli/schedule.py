@@ -34,6 +34,9 @@ command = App(
 )
 
 
+UNKNOWN = " (not waiting, nor remembered: callboard schedule list tells the ids of what is due later)"
+
+
 class Due(msgspec.Struct, frozen=True):
     """One delivery that is due later."""
 
@@ -95,7 +98,7 @@ def listing(
 @command.command
 def cancel(
     *ids: Ids,
-    reason: Annotated[str, Parameter(help="Why, for the record.")] = "",
+    reason: Annotated[str, Parameter(show_default=False, help="Why, for the record.")] = "",
     by: By = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -196,5 +199,7 @@ def _tell(changed: Sequence[Changed], wanted: Became, *, as_json: bool, dry_run:
     else:
         for each in changed:
             would = "would be " if dry_run and each.became is wanted else ""
-            console().print(f"{each.id}: {would}{each.became}", highlight=False, markup=False, soft_wrap=True)
+            hint = UNKNOWN if each.became is Became.UNKNOWN else ""
+            line = f"{each.id}: {would}{each.became}{hint}"
+            console().print(line, highlight=False, markup=False, soft_wrap=True)
     return ExitCode.OK if all(each.became is wanted for each in changed) else ExitCode.FAILED

@@ -16,6 +16,7 @@ from ..messages.contract import Kind
 from ..messages.delivery import storable
 from ..messages.errors import ConfigurationError, InvalidActor
 from ..messages.event import Event, contract_of
+from ..messages.event_options import OptionsGiven
 from ..messages.timing import read_after
 from ..middleware.dedup.option import Dedup
 from ..middleware.discard import Discard
@@ -123,7 +124,14 @@ class Callboard:
         self._actors: dict[str, EventActor] = {}
         self.metrics = Recorder()
         recorder = None if self.settings.metrics is None else self.metrics
-        self.publisher = Publisher(name, self.routes, lambda: self.broker.mailbox, tracing, recorder)
+        self.publisher = Publisher(
+            name,
+            self.routes,
+            lambda: self.broker.mailbox,
+            tracing,
+            recorder,
+            longest_timeout=self._longest_timeout,
+        )
         self.broker = CallboardBroker(
             mailbox if mailbox is not None else self._open_mailbox,
             middleware=middleware,
@@ -262,12 +270,14 @@ class Callboard:
         attributes: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         required: bool = False,
+        **given: Unpack[OptionsGiven],
     ) -> Receipt:
         """Publish an event to all who subscribe to its contract: to all of them, or to none.
 
         When it returns, the mailbox has it. `after` is a wait ("5 minutes", milliseconds, a
         timedelta) or a moment (an aware datetime, epoch milliseconds, ISO 8601). Events with the same
-        `dedup_key` are delivered to an actor once within the contract's window.
+        `dedup_key` are delivered to an actor once within the contract's window. `timeout`, `max_attempts`,
+        `give_up_after` and `max_age` go before what its actors say; see `OptionsGiven`.
 
         Raises a `PublishError` or `MailboxRefused` when it is refused, or `MailboxUnavailable` when
         it may or may not be stored: publishing again with the same `dedup_key` is safe.
@@ -280,6 +290,7 @@ class Callboard:
                 attributes=attributes,
                 correlation_id=correlation_id,
                 required=required,
+                **given,
             )
         )
 
@@ -296,13 +307,14 @@ class Callboard:
         attributes: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         required: bool = False,
+        **given: Unpack[OptionsGiven],
     ) -> list[Receipt]:
         """Publish many events in few calls; the receipts are in their order.
 
-        `dedup_key` makes each event's key; `after` is read once, before the first of them, and raises
-        `InvalidAfter` with nothing posted. Every event is tried before `ManyRefused` tells which ones
-        were refused. An error of the mailbox, or of what yields the events, ends it; what was posted
-        by then stays.
+        `dedup_key` makes each event's key; `after` and what is `given` of their attempts are read once,
+        before the first of them, and raise `InvalidAfter` or `InvalidOption` with nothing posted. Every
+        event is tried before `ManyRefused` tells which ones were refused. An error of the mailbox, or of
+        what yields the events, ends it; what was posted by then stays.
         """
         return self.publisher.publish_many(
             self.publisher.prepare_many(
@@ -312,6 +324,7 @@ class Callboard:
                 attributes=attributes,
                 correlation_id=correlation_id,
                 required=required,
+                **given,
             )
         )
 

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import structlog
 
 from ..messages.errors import InvalidActor, PublishError, TooMuchPublished
 from ..messages.event import Event
+from ..messages.event_options import OptionsGiven
 from ..middleware.attempt import Attempt
 from ..middleware.options import seconds_of
 from .attempt_items import AttemptItems
@@ -108,12 +109,14 @@ class EventContext:
         after: "When | None" = None,
         dedup_key: str | None = None,
         attributes: Mapping[str, str] | None = None,
+        **given: Unpack[OptionsGiven],
     ) -> str:
         """Publish an event together with the success of this attempt, or not at all; its id.
 
-        Correlation is inherited. Raises what `Callboard.publish` raises, but for conflicts, which
-        show only when the attempt is settled; and `TooMuchPublished` for more than 10,000 events or
-        8 MB in one attempt, which are not one step any more: publish a part each in further events.
+        Correlation is inherited; what was given of this event's attempts is not. Raises what
+        `Callboard.publish` raises, but for conflicts, which show only when the attempt is settled; and
+        `TooMuchPublished` for more than 10,000 events or 8 MB in one attempt, which are not one step any
+        more: publish a part each in further events.
         An actor with a dedup store of its own cannot: `PublishError`.
         """
         dedup = self._attempt.policy.dedup
@@ -130,6 +133,7 @@ class EventContext:
             correlation_id=self.correlation_id,
             causation_id=self.id,
             cause_name=self.name,
+            **given,
         )
         self._add(self._publisher.routed(prepared))
         if prepared.span is not None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict, Unpack
+from functools import partial
+from typing import Unpack
 
 from uuid_utils import uuid7
 
@@ -17,6 +18,7 @@ from ..messages.errors import (
     StaleRoutes,
 )
 from ..messages.event import Event, check_key, contract_of, dedup_key_of
+from ..messages.event_options import EventOptions, OptionsGiven, read_options
 from ..messages.timing import After, read_after
 from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
@@ -39,7 +41,7 @@ KeyOf = Callable[[Event], str | None]
 """Makes the dedup key of an event; None for the one it has by its contract."""
 
 
-class CommonOptions(TypedDict, total=False):
+class CommonOptions(OptionsGiven, total=False):
     """What may be said of one event, or of many at once, when they are published."""
 
     attributes: Mapping[str, str] | None
@@ -69,10 +71,14 @@ class Publisher:
         mailbox: Callable[[], Mailbox],
         tracing: Tracing | None = None,
         recorder: Recorder | None = None,
+        *,
+        longest_timeout: float,
     ) -> None:
         self.tracing = tracing or Tracing()
         self._source = source
         self._recorder = recorder
+        self.longest_timeout = longest_timeout
+        """Seconds that no timeout of an event may exceed."""
         self._routes = routes
         self._mailbox = mailbox
         self.clock: Clock | None = None
@@ -91,8 +97,15 @@ class Publisher:
         causation_id: str | None = None,
         cause_name: str = "",
         required: bool = False,
+        options: EventOptions | None = None,
+        **given: Unpack[OptionsGiven],
     ) -> Prepared:
-        """Check and encode an event; raises a `PublishError` that says what is wrong."""
+        """Check and encode an event; raises a `PublishError` that says what is wrong.
+
+        `options` are what is `given` of its attempts, if that was read already.
+        """
+        if given:
+            options = read_options(given, self.longest_timeout)
         contract = contract_of(event)
         due = after if isinstance(after, After) else self.when(after)
         key = dedup_key_of(event) if dedup_key is None else check_key(dedup_key)
@@ -108,6 +121,7 @@ class Publisher:
                 correlation_id=correlation_id,
                 causation_id=causation_id,
                 attributes=attributes,
+                options=options,
                 traceparent=None if span is None else span.traceparent,
             )
         except PublishError as error:
@@ -139,25 +153,26 @@ class Publisher:
         *,
         after: When | After | None = None,
         dedup_key: KeyOf | None = None,
-        **common: Unpack[CommonOptions],
+        attributes: Mapping[str, str] | None = None,
+        correlation_id: str | None = None,
+        required: bool = False,
+        options: EventOptions | None = None,
+        **given: Unpack[OptionsGiven],
     ) -> Iterator[Prepared | PublishError]:
         """Check and encode events one by one, each that is refused without harm to the others.
 
-        `after` is read once, before the first: a moment may pass while the later ones are on their way.
-        Raises `InvalidAfter`.
+        `after` and what is `given` of their attempts are read once, before the first: a moment may pass
+        while the later ones are on their way. Raises `InvalidAfter` and `InvalidOption`.
         """
-        due = after if isinstance(after, After) else self.when(after)
-        return self._prepared(events, due, dedup_key, common)
-
-    def _prepared(
-        self, events: Iterable[Event], due: After, dedup_key: KeyOf | None, common: CommonOptions
-    ) -> Iterator[Prepared | PublishError]:
-        for event in events:
-            try:
-                key = None if dedup_key is None else _key_by(dedup_key, event)
-                yield self.prepare(event, after=due, dedup_key=key, **common)
-            except PublishError as error:
-                yield error
+        prepare = partial(
+            self.prepare,
+            after=after if isinstance(after, After) else self.when(after),
+            attributes=attributes,
+            correlation_id=correlation_id,
+            required=required,
+            options=read_options(given, self.longest_timeout) if given else options,
+        )
+        return _prepared(prepare, events, dedup_key)
 
     def when(self, after: When | None) -> After:
         """When an event is due that is published now; raises `InvalidAfter`."""
@@ -265,6 +280,16 @@ def _check_refusals(results: Sequence[Receipt | PublishError], may_be_stored: Ab
             raise MailboxUnavailable(
                 f"{error}; an earlier try, to which no answer came, may have been accepted"
             ) from error
+
+
+def _prepared(
+    prepare: Callable[..., Prepared], events: Iterable[Event], dedup_key: KeyOf | None
+) -> Iterator[Prepared | PublishError]:
+    for event in events:
+        try:
+            yield prepare(event, dedup_key=None if dedup_key is None else _key_by(dedup_key, event))
+        except PublishError as error:
+            yield error
 
 
 def _key_by(make: KeyOf, event: Event) -> str | None:

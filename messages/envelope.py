@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .event_options import EventOptions
+
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -34,6 +36,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The W3C trace context it was published in."""
     sensitive: tuple[str, ...] = ()
     """Where values stand in `data` that may not be shown: JSON pointers in which `*` is any step."""
+    options: EventOptions | None = None
+    """What the publisher said of its attempts."""
     workflowid: str | None = None
     workflowstep: str | None = None
     data: msgspec.Raw

@@ -47,6 +47,10 @@ class InvalidAttributes(PublishError, ValueError):
     """Raised when an event's attributes are not short texts by name."""
 
 
+class InvalidOption(PublishError, ValueError):
+    """Raised when what is said of an event's attempts cannot be, or is more than the app allows."""
+
+
 class PayloadTooLarge(PublishError, ValueError):
     """Raised when an event with its metadata is larger than the limit; says by how much."""
 

@@ -44,6 +44,7 @@ class Together(Attempt):
     def __init__(self, members: Sequence[Attempt], run: "BatchRun") -> None:
         super().__init__(members[0].delivery, members[0].policy)
         self._members = tuple(members)
+        self.timeout = min([each.timeout for each in members if each.timeout is not None], default=None)
         self._secrets: tuple[str, ...] | None = None
         self.run = run
         self.marks: dict[Attempt, BaseException] = {}

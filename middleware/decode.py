@@ -10,6 +10,7 @@ from ..messages.codec import decode_envelope
 from ..messages.delivery import Outcome, OutcomeKind, Reason
 from ..messages.errors import UnknownContract, UnreadableBody
 from .attempt import Attempt
+from .by_publisher import by_publisher
 from .unknown import unknown
 
 
@@ -31,4 +32,6 @@ class Decode:
             return unknown(attempt.delivery, Reason.UNKNOWN_CONTRACT, str(error))
         except UnreadableBody as error:
             return Outcome(OutcomeKind.DEAD, Reason.INVALID_BODY, str(error))
-        return (yield)
+        if envelope.options is None:
+            return (yield)
+        return (yield from by_publisher(attempt, envelope.options))

@@ -1,7 +1,7 @@
 """The layer that drops what is too old, was tried too often or is not wanted, at first or after a failure."""
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +47,10 @@ class Discard:
             raise ValueError(f'then must be "drop" or "dead_letter", but is {self.then!r}')
         if self.max_age is not None:
             object.__setattr__(self, "max_age_ms", duration_ms(self.max_age, name="max_age"))
+
+    def with_max_age(self, ms: int) -> "Discard":
+        """The same with another age, if it discards by age."""
+        return self if self.max_age is None else replace(self, max_age=ms / 1000)
 
     def limits(self, *, attempts: int, age_ms: int) -> Reason | None:
         """The reason that so many attempts made, or the age, give to discard; None if neither does."""

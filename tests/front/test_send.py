@@ -4,12 +4,16 @@ import gzip
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from callboard import Callboard
 from callboard.cli import bodies
 from callboard.cli.exits import ExitCode
+from callboard.messages.codec import decode_envelope
+from callboard.messages.event_options import EventOptions
 from tests.front.conftest import InProcess, Run, Start, wait_for
 from tests.servers import start_server
 
@@ -39,6 +43,9 @@ def _ready(callboard: Run) -> int:
         (["order.placed", "--jsonl", "-", "--dedup-key", "k"], "--dedup-field"),
         (["order.placed", "--data", '{"order_id": "A"}', "--after", "soon"], "5 minutes"),
         (["order.placed", "--data", '{"order_id": "A"}', "--attribute", "colour"], "name=value"),
+        (["order.placed", "--data", '{"order_id": "A"}', "--timeout", "2h"], "longest_timeout"),
+        (["order.placed", "--data", '{"order_id": "A"}', "--max-attempts", "0"], "counts all starts"),
+        (["order.placed", "--jsonl", "-", "--max-age", "0"], "nobody would handle"),
         (["order.placed", "--data", '{"order_id": "A"}', "--dedup-field", "id"], "order_id, total"),
     ],
 )
@@ -193,6 +200,16 @@ def test_options_of_publishing_reach_the_event(callboard: Run, shop: Path) -> No
     assert done.returncode == ExitCode.OK, done.stderr
     queues = json.loads(callboard("info", "--json").stdout)["queues"]
     assert [(queue["queue"], queue["scheduled"], queue["ready"]) for queue in queues] == [("orders", 1, 0)]
+
+
+def test_what_is_said_of_its_attempts_reaches_the_worker(command: InProcess, shop: Path) -> None:
+    said = ["--timeout", "30s", "--max-attempts", "3", "--give-up-after", "2 days", "--max-age", "5h"]
+    done = command("send", "shop:app", "order.placed", "--data", _order(1), *said)
+    assert done.code == ExitCode.OK, done.err
+    with closing(Callboard("reader", home=shop / ".callboard")) as app:
+        (delivery,) = app.mailbox.fetch("orders", 1, owner="test", lease_ms=1000).deliveries
+    carried = decode_envelope(delivery.body).options
+    assert carried == EventOptions(30_000, 3, 2 * 86_400_000, 5 * 3_600_000)
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(callboard: Run, shop: Path) -> None:

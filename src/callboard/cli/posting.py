@@ -10,6 +10,7 @@ from ..actors.publisher import KeyOf
 from ..actors.receipt import Receipt
 from ..messages.errors import ManyRefused, PublishError
 from ..messages.event import Event
+from ..messages.event_options import EventOptions
 from ..messages.timing import After
 
 Result = Receipt | PublishError | None
@@ -26,6 +27,8 @@ class Options(msgspec.Struct, frozen=True):
     attributes: dict[str, str]
     key: KeyOf | None
     """Makes the dedup key; None for what the contract says."""
+    options: EventOptions | None
+    """What is said of their attempts."""
 
 
 def live(app: Callboard, options: Options) -> Post:
@@ -55,5 +58,9 @@ def dry(app: Callboard, options: Options) -> Post:
 
 def _prepared(app: Callboard, options: Options, events: Sequence[Event]) -> Iterator[Prepared | PublishError]:
     return app.publisher.prepare_many(
-        events, after=options.after, dedup_key=options.key, attributes=options.attributes
+        events,
+        after=options.after,
+        dedup_key=options.key,
+        attributes=options.attributes,
+        options=options.options,
     )

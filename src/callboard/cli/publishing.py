@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from ..messages.contract import Contract
 from ..messages.errors import ConfigurationError, InvalidAfter
 from ..messages.event import Event, key_from
+from ..messages.event_options import OptionsGiven, read_options
 from ..messages.timing import After, read_after
 from .posting import Options
 
@@ -28,14 +29,32 @@ class Publishing:
     attribute: Annotated[
         list[str] | None, Parameter(negative="", help="An attribute, `name=value`; repeatable.")
     ] = None
+    timeout: Annotated[str | None, Parameter(help="How long an attempt may take, as `30s`.")] = None
+    max_attempts: Annotated[int | None, Parameter(help="Starts in all: 3 means two retries.")] = None
+    give_up_after: Annotated[
+        str | None, Parameter(help="The age from which it is not tried again, as `2 days`.")
+    ] = None
+    max_age: Annotated[
+        str | None, Parameter(help="The age from which it is not handled at all, as `5h`.")
+    ] = None
 
-    def options(self, contract: Contract) -> Options:
-        """The same as publishing takes it; raises `ConfigurationError` or `InvalidAfter`."""
+    def options(self, contract: Contract, longest_timeout: float) -> Options:
+        """The same as publishing takes it; `longest_timeout` is the app's, in seconds.
+
+        Raises `ConfigurationError`, `InvalidAfter` or `InvalidOption`.
+        """
+        given = OptionsGiven(
+            timeout=self.timeout,
+            max_attempts=self.max_attempts,
+            give_up_after=self.give_up_after,
+            max_age=self.max_age,
+        )
         return Options(
             # Read now, so that it is wrong now and not at some later event.
             after=None if self.after is None else read_when(self.after, "--after"),
             attributes=_attributes(self.attribute or ()),
             key=_key(self.dedup_key, tuple(self.dedup_field or ()), contract),
+            options=read_options(given, longest_timeout),
         )
 
 

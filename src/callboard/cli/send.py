@@ -33,7 +33,7 @@ command = App(
     help_epilogue=examples(
         """callboard send shop:app order.placed --data '{"order_id": "A-1"}'""",
         "callboard send shop:app order.placed --data @order.json --after '5 minutes'",
-        "callboard send shop:app order.placed --jsonl orders.jsonl.gz",
+        "callboard send shop:app order.placed --jsonl orders.jsonl.gz --max-attempts 3 --max-age 5h",
         "export | callboard send shop:app order.placed --jsonl - --dedup-field order_id",
     ),
 )
@@ -69,7 +69,7 @@ def send(
         raise ConfigurationError("--dedup-key is for one event: use --dedup-field for keys made of fields")
     app = load_app(target)
     known = app.catalog.current(contract)
-    post = (dry if dry_run else live)(app, how.options(known))
+    post = (dry if dry_run else live)(app, how.options(known, app.publisher.longest_timeout))
     report = as_json if json else in_words if data is not None else _in_silence
     stream = Stream(partial(read_event, known), post, report, many=data is None)
     with closing(app), naming(app.settings):

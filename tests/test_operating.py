@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import Block, blocks_of, read
+from tests.programs import needed
 
 PAGE = "docs/operating.md"
 WITHIN = 60.0
@@ -60,15 +60,9 @@ class Shell:
 
 
 @pytest.fixture
-def jq() -> None:
-    """The page's commands use it."""
-    if shutil.which("jq") is None:
-        (pytest.fail if "CI" in os.environ else pytest.skip)("jq is not installed")
-
-
-@pytest.fixture
-def shell(tmp_path: Path, jq: None) -> Iterator[Shell]:
+def shell(tmp_path: Path) -> Iterator[Shell]:
     """A directory with the page's files in it, and a worker that runs there."""
+    needed("jq", "jq")
     (tmp_path / "shop.py").write_text(blocks_of(read(PAGE), "python")[0].text)
     (tmp_path / "catalog.jsonl").write_text(blocks_of(read(PAGE), "json")[0].text)
     made = Shell(tmp_path)

@@ -125,7 +125,7 @@ class DeadLetters:
         self,
         where: DeadFilter = DeadFilter(),  # noqa: B008 - as above
         *,
-        names: Iterable[str] = (),
+        names: Iterable[str] | None = None,
         to: str = "",
         limit: int | None = None,
         rate: float | None = None,
@@ -137,8 +137,8 @@ class DeadLetters:
 
         Each keeps its event's id, its body and its causes; its attempts and its age begin anew. What lives
         again or was completed within its window is left dead and counted as `duplicate`. With `names`
-        those records alone, with `to` for another actor, `rate` a second at most. Raises
-        `ConfigurationError` when `to` subscribes to nothing, or not to what a letter is.
+        those records alone, which are none if it is empty, with `to` for another actor, `rate` a second
+        at most. Raises `ConfigurationError` when `to` subscribes to nothing, or not to what a letter is.
         """
         plan = _Plan(self._mailbox.routes(), to)
         chosen = self._chosen(where, names, limit)
@@ -153,23 +153,30 @@ class DeadLetters:
         self,
         where: DeadFilter = DeadFilter(),  # noqa: B008 - as above
         *,
-        names: Iterable[str] = (),
+        names: Iterable[str] | None = None,
         limit: int | None = None,
         dry_run: bool = False,
         run: str = "",
         show: Show = lambda _count: None,
     ) -> Mended:
-        """Let them be discarded with the reason `operator`; their records are kept for as long as before."""
+        """Let them be discarded with the reason `operator`; their records are kept for as long as before.
+
+        With `names` those records alone, which are none if it is empty.
+        """
 
         def mend(records: list[EndedRecord], run: str) -> list[Redress]:
             return self._mailbox.records.discard([each.id for each in records], run)
 
         return self._mend(self._chosen(where, names, limit), mend, dry_run=dry_run, run=run, show=show)
 
-    def _chosen(self, where: DeadFilter, names: Iterable[str], limit: int | None) -> Iterator[EndedRecord]:
+    def _chosen(
+        self, where: DeadFilter, names: Iterable[str] | None, limit: int | None
+    ) -> Iterator[EndedRecord]:
+        # A choice that came out empty is none of them, and not all.
+        if names is None:
+            return islice(self.each(where, newest_first=False), limit)
         named = [self._mailbox.records.get(name) for name in names]
-        some = [each for each in named if each is not None]
-        return islice(some if named else self.each(where, newest_first=False), limit)
+        return islice([each for each in named if each is not None], limit)
 
     def _mend(
         self,

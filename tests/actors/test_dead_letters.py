@@ -181,6 +181,14 @@ def test_single_letters_are_replayed_by_name(app: Callboard) -> None:
     assert queue_of(app).dead_letters.count == 3
 
 
+def test_a_choice_of_names_that_came_out_empty_is_none_of_them(app: Callboard) -> None:
+    all_dead(app, Bank())
+    chosen = [each.id for each in app.dead_letters.each() if each.history.attempts > 99]
+    assert app.dead_letters.discard(names=chosen).matched == 0
+    assert app.dead_letters.replay(names=iter(chosen)).matched == 0
+    assert queue_of(app).dead_letters.count == 4
+
+
 def test_what_was_published_again_meanwhile_is_told_as_a_duplicate(app: Callboard) -> None:
     class Paid(Event, name="order.paid", dedup="order_id"):
         order_id: str

@@ -79,7 +79,7 @@ def test_letters_are_listed_one_by_one_the_latest_first(command: InProcess, lett
 
 def test_an_empty_board_has_no_dead_letters(command: InProcess, board: RedisMailbox) -> None:
     assert command("dlq", "list").out == "no dead letters\n"
-    assert command("dlq", "replay", "--yes").out == "0 of 0 dead letters are replayed\n"
+    assert command("dlq", "replay", "--all", "--yes").out == "0 of 0 dead letters are replayed\n"
 
 
 def test_a_warning_tells_what_will_be_forgotten(
@@ -207,9 +207,23 @@ def test_nothing_is_done_without_consent(
     assert queue_of(board.info(), "orders").dead_letters.count == 3
 
 
+@pytest.mark.parametrize("what", ["replay", "discard"])
+@pytest.mark.parametrize("said", [(), ("--actor", "")], ids=["nothing", "an empty variable"])
+def test_all_are_meant_only_where_that_is_said(
+    command: InProcess, board: RedisMailbox, letters: list[str], what: str, said: tuple[str, ...]
+) -> None:
+    answer = command("dlq", what, *said, "--yes")
+    assert (answer.code, "or --all" in answer.err) == (ExitCode.USAGE, True), answer.err
+    assert command("dlq", what, *said, "--dry-run").out.startswith("4 dead letters would be")
+    assert queue_of(board.info(), "orders").dead_letters.count == 3
+    assert command("dlq", what, *said, "--all", "--yes").out.startswith("4 of 4 dead letters are")
+    assert queue_of(board.info(), "orders").dead_letters.count == 0
+
+
 @pytest.mark.parametrize(
     ("words", "mend"),
     [
+        (("--all", "--actor", "pay"), "or --all, not both"),
         (("--reason", "tired"), "--reason takes max_age"),
         (("--since", "yesterday"), "--since takes how long ago"),
         (("--until", "2030-01-31T12:00"), "names no time zone"),

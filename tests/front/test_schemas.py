@@ -28,9 +28,9 @@ EVENT = '{"order_id": "A-1"}'
 PLAYS: dict[str, tuple[str, ...]] = {
     "check": ("check", "shop:app"),
     "demo": ("demo", "--events", "20", "-p", "1"),
-    "dlq discard": ("dlq", "discard", "--yes"),
+    "dlq discard": ("dlq", "discard", "--all", "--yes"),
     "dlq list": ("dlq", "list"),
-    "dlq replay": ("dlq", "replay", "--yes"),
+    "dlq replay": ("dlq", "replay", "--all", "--yes"),
     "dlq show": ("dlq", "show", "mail:A-1#1", "--body"),
     "event list": ("event", "list"),
     "event show": ("event", "show", "mail:A-1", "--body"),

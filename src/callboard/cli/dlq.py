@@ -76,6 +76,10 @@ AtMost = Annotated[int | None, Parameter(help="So many at most, the ones that di
 Rate = Annotated[
     str, Parameter(show_default=False, help="So many a second or minute at most: `100/s`, `30/m`.")
 ]
+All = Annotated[
+    bool,
+    Parameter(name="--all", negative="", show_default=False, help="Every one, where nothing else is said."),
+]
 To = Annotated[str, Parameter(show_default=False, help="Another actor, which subscribes to what they are.")]
 
 
@@ -158,6 +162,7 @@ def replay(
     to: To = "",
     rate: Rate = "",
     limit: AtMost = None,
+    every: All = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     place: Place | None = None,
@@ -169,7 +174,8 @@ def replay(
     nothing; an older version of a contract goes through the app's upcasters. An ordered delivery joins its
     lane again. What lives again or was completed within its window is left dead and told as `duplicate`.
 
-    It may be ended and run again: nothing is done twice.
+    It may be ended and run again: nothing is done twice. Where nothing says which are meant, `--yes` wants
+    `--all`, too.
 
     `--json` is an object: `run`, `dry_run`, `matched`, `done`, `already`, `duplicate`, `conflict` and
     `gone`.
@@ -178,10 +184,21 @@ def replay(
 
     def mend(letters: DeadLetters, meant: DeadFilter, show: Callable[[int], None]) -> Mended:
         return letters.replay(
-            meant, names=names, to=to, limit=limit, rate=a_second, dry_run=dry_run, show=show
+            meant, names=names or None, to=to, limit=limit, rate=a_second, dry_run=dry_run, show=show
         )
 
-    _mend("replay", mend, names, where, limit, dry_run=dry_run, yes=yes, place=place, as_json=as_json)
+    _mend(
+        "replay",
+        mend,
+        names,
+        where,
+        limit,
+        every=every,
+        dry_run=dry_run,
+        yes=yes,
+        place=place,
+        as_json=as_json,
+    )
 
 
 @command.command
@@ -189,6 +206,7 @@ def discard(
     *names: Names,
     where: Where | None = None,
     limit: AtMost = None,
+    every: All = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     place: Place | None = None,
@@ -196,13 +214,26 @@ def discard(
 ) -> None:
     """Discard dead letters, with the reason `operator`. Their records are kept for as long as before.
 
+    Where nothing says which are meant, `--yes` wants `--all`, too.
+
     `--json` is the object that `callboard dlq replay` has.
     """
 
     def mend(letters: DeadLetters, meant: DeadFilter, show: Callable[[int], None]) -> Mended:
-        return letters.discard(meant, names=names, limit=limit, dry_run=dry_run, show=show)
+        return letters.discard(meant, names=names or None, limit=limit, dry_run=dry_run, show=show)
 
-    _mend("discard", mend, names, where, limit, dry_run=dry_run, yes=yes, place=place, as_json=as_json)
+    _mend(
+        "discard",
+        mend,
+        names,
+        where,
+        limit,
+        every=every,
+        dry_run=dry_run,
+        yes=yes,
+        place=place,
+        as_json=as_json,
+    )
 
 
 Mend = Callable[[DeadLetters, DeadFilter, Callable[[int], None]], Mended]
@@ -215,6 +246,7 @@ def _mend(
     where: Where | None,
     limit: int | None,
     *,
+    every: bool,
     dry_run: bool,
     yes: bool,
     place: Place | None,
@@ -223,6 +255,14 @@ def _mend(
     keep_logs_off_stdout()
     if names and where is not None:
         raise ConfigurationError("name single letters, or say which are meant with options, not both")
+    said = bool(names) or (where or Where()) != Where()
+    if every and said:
+        raise ConfigurationError("say which are meant, or --all, not both")
+    # A script's list or variable may have come out empty.
+    if yes and not (dry_run or every or said):
+        raise ConfigurationError(
+            "--yes would take every dead letter there is: name some, say what they have in common, or --all"
+        )
     with mailbox_at((place or Place()).settings()) as mailbox:
         meant = (where or Where()).filter(mailbox.info().at)
         count = _count(mailbox, meant, names, limit)

@@ -65,17 +65,19 @@ end
 -- So many more are forgotten at once than were added: the rest goes with the next.
 local MOST_FORGOTTEN = 100
 
+-- A success may bury thousands, and Lua's stack holds 8,000 values.
+local FORGOTTEN_IN_ONE = 1000
+
 local function forget_records(kind, queue, names)
-  if #names == 0 then
-    return
+  for first = 1, #names, FORGOTTEN_IN_ONE do
+    local some, keys = {unpack(names, first, math.min(first + FORGOTTEN_IN_ONE - 1, #names))}, {}
+    for _, name in ipairs(some) do
+      keys[#keys + 1], keys[#keys + 2] = ENDED .. name, ENDED_ITEMS .. name
+    end
+    call('ZREM', ENDED_IN .. kind .. ':' .. queue, unpack(some))
+    call('ZREM', ENDED_UNTIL .. kind .. ':' .. queue, unpack(some))
+    call('UNLINK', unpack(keys))
   end
-  local keys = {}
-  for _, name in ipairs(names) do
-    keys[#keys + 1], keys[#keys + 2] = ENDED .. name, ENDED_ITEMS .. name
-  end
-  call('ZREM', ENDED_IN .. kind .. ':' .. queue, unpack(names))
-  call('ZREM', ENDED_UNTIL .. kind .. ':' .. queue, unpack(names))
-  call('UNLINK', unpack(keys))
 end
 
 -- Where records were added, and how many.

@@ -173,6 +173,18 @@ def test_beyond_so_many_of_a_kind_the_oldest_is_forgotten(crowded_stage: Stage) 
     assert stage.queue().dead == 5
 
 
+def test_thousands_that_one_settlement_buries_are_kept_and_forgotten_like_any_others(
+    crowded_stage: Stage,
+) -> None:
+    stage = crowded_stage
+    stage.publish_keys("known", "handler")
+    _, handler = stage.fetch().deliveries
+    conflicts = [posting(target("known"), body=b"another")] * 5000
+    assert stage.settle(settlement(handler, SUCCEEDED, *conflicts)) == [True]
+    queue = stage.queue()
+    assert (queue.accepted, queue.dead, queue.dead_letters.count) == (5002, 5000, 3)
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("a_page", [1, 2, 3, 100])
 def test_pages_show_each_record_once_and_in_order(stage: Stage, newest_first: bool, a_page: int) -> None:

@@ -20,5 +20,6 @@ end
 for position = 2, #ARGV do
   answers[position - 1] = discard(ARGV[position])
 end
+let_lists_end()
 write_counts()
 return answers

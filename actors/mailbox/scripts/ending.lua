@@ -80,10 +80,21 @@ local function forget_records(kind, queue, names)
   end
 end
 
--- Where records were added, and how many.
+-- Where records were added, how many, and when the last of them will be forgotten.
 local added = {}
 
+-- A queue may be gone for good when its last record is forgotten.
+local function let_lists_end()
+  for list, place in pairs(added) do
+    for _, key in ipairs({ENDED_IN .. list, ENDED_UNTIL .. list}) do
+      call('PEXPIREAT', key, digits(place.latest), 'NX')
+      call('PEXPIREAT', key, digits(place.latest), 'GT')
+    end
+  end
+end
+
 local function make_room(most)
+  let_lists_end()
   for list, place in pairs(added) do
     local kept_in, kept_until = ENDED_IN .. list, ENDED_UNTIL .. list
     local lapsed = call('ZRANGEBYSCORE', kept_until, '-inf', NOW, 'LIMIT', 0, place.count + MOST_FORGOTTEN)
@@ -99,8 +110,9 @@ local function list_record(name, kind, queue, forget_at)
   local list = kind .. ':' .. queue
   call('ZADD', ENDED_IN .. list, NOW, name)
   call('ZADD', ENDED_UNTIL .. list, digits(forget_at), name)
-  added[list] = added[list] or {kind = kind, queue = queue, count = 0}
-  added[list].count = added[list].count + 1
+  local place = added[list] or {kind = kind, queue = queue, count = 0, latest = 0}
+  place.count, place.latest = place.count + 1, math.max(place.latest, tonumber(forget_at))
+  added[list] = place
 end
 
 -- A record is kept under a name of its own, for an identity may end more than once. The body of a success is not.

@@ -154,6 +154,7 @@ end
 if is_paused(queue) then
   -- What comes due meanwhile is moved in, but nobody shall look more than once a second for that.
   local soonest = next_in()
+  make_room(most_records)
   write_counts()
   return {NOW, 0, 0, 0, soonest == -1 and -1 or math.max(soonest, paused_look), 0, '', taken_over}
 end

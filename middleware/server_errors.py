@@ -7,6 +7,7 @@ from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 - redis has errors of its own by these names
     NoPermissionError,
+    OutOfMemoryError,
     RedisError,
     TimeoutError,  # noqa: A004
 )
@@ -28,6 +29,11 @@ def named_errors(
         raise unavailable(
             f"{place} cannot be reached ({type(error).__name__}): "
             "see that it runs and that the address is right"
+        ) from error
+    except OutOfMemoryError as error:
+        raise refused(
+            "the server is full and takes nothing new in: let workers drain it, or raise its maxmemory "
+            f"({error})"
         ) from error
     except RedisError as error:
         raise refused(f"the server refused it: {error}") from error

@@ -21,7 +21,9 @@ EVERY = Retry.every("1m")
 def failing(app: Callboard, **said: Any) -> None:
     """An actor that never succeeds."""
 
-    @app.actor(**{"retry": EVERY, **said})
+    options: dict[str, Any] = {"retry": EVERY, **said}
+
+    @app.actor(**options)
     def fail(event: OrderPlaced) -> None:
         raise ConnectionError(event.order_id)
 

@@ -49,7 +49,7 @@ def test_a_trace_is_drawn_and_printed(callboard: Run, start: Start, shop: Path) 
     lines = done.stdout.splitlines()
     assert lines[0] == f"correlation {event}"
     assert lines[1].startswith(f"order.placed {event} 2")
-    assert lines[2].startswith("  pack: succeeded at 2")
+    assert lines[2].startswith("  pack: succeeded at about 2")
     assert lines[3].startswith("  order.packed ")
     assert lines[4].startswith("    post: dead (max_attempts) after 2 attempts at 2")
     assert lines[5].startswith("      first ConnectionError: try 1 of [post] 2")

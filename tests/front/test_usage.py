@@ -50,6 +50,23 @@ def test_no_help_shows_a_default_that_says_nothing(command: InProcess, words: st
     assert '""' not in said.replace('"default"', "")
 
 
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        ("send shop:app order.placed {}", "callboard send --help"),
+        ("trace", "callboard trace --help"),
+        ("dlq show", "callboard dlq show --help"),
+        ("sned", "callboard --help"),
+    ],
+)
+def test_whoever_uses_a_command_wrongly_is_told_where_its_use_is_shown(
+    command: InProcess, words: str, mend: str
+) -> None:
+    answer = command(*words.split())
+    assert (answer.code, answer.out) == (ExitCode.USAGE, "")
+    assert answer.err.splitlines()[-1].startswith(f"callboard: {mend} ")
+
+
 def test_without_the_extra_one_line_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

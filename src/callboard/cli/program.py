@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
-from .exits import MEANINGS, ExitCode, guard
+from .exits import MEANINGS, ExitCode, complain, guard
 
 COMMANDS = {
     "run": "Start a worker pool for an app.",
@@ -57,8 +57,10 @@ def run(argv: Sequence[str]) -> int:
 def _parse_and_run(argv: Sequence[str]) -> int:
     try:
         code: int | None = program(argv[0] if argv else None)(argv)
-    except CycloptsError:
-        return ExitCode.USAGE  # it has told what was wrong
+    except CycloptsError as error:
+        # It has told what was wrong, but not how the command is meant.
+        complain(f"{' '.join(('callboard', *(error.command_chain or ())))} --help shows how it is meant")
+        return ExitCode.USAGE
     except SystemExit as end:
         # rich ends the program by itself when nobody reads its output any more.
         return end.code if isinstance(end.code, int) else ExitCode.FAILED

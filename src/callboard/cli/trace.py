@@ -89,7 +89,7 @@ def _delivery(told: DeliveryTold) -> Iterator[str]:
     parts = [f"[{style}]{told.state}[/{style}]"]
     parts += [f"({told.reason})"] if told.reason else []
     parts += [f"after {told.attempts} attempt{'s' * (told.attempts != 1)}"] if told.attempts else []
-    parts += [f"at {_moment(told.ended_at)}"] if told.ended_at else []
+    parts += [_end(told)] if told.ended_at else []
     parts += [f"until {_moment(told.until)}"] if told.until else []
     yield f"{told.actor}: {' '.join(parts)}"
     if told.detail:
@@ -99,6 +99,11 @@ def _delivery(told: DeliveryTold) -> Iterator[str]:
         yield f"  first {_error(first)}"
     if last is not None:
         yield f"  {'last ' * (first is not None and first.at != last.at)}{_error(last)}"
+
+
+def _end(told: DeliveryTold) -> str:
+    moment = _moment(told.ended_at)
+    return f"at about {moment.partition('.')[0]}" if told.ended_within_ms else f"at {moment}"
 
 
 def _error(error: ErrorRecord) -> str:

@@ -32,8 +32,8 @@ Since = Annotated[
 Limit = Annotated[int, Parameter(help="So many at most.")]
 
 NOT_ALL = (
-    "Of deliveries that succeeded at the first attempt, those alone are listed whose contract says "
-    "retention=; each is found by `callboard event show ID` while its window lasts."
+    "Of deliveries that succeeded at the first attempt, those alone are listed that had items, or whose "
+    "contract says retention=; each is found by `callboard event show ID` while its window lasts."
 )
 
 ListedEvents = list[EndedShown]

@@ -13,28 +13,23 @@ from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.middleware import Middleware
 
 from ..messages.errors import ConfigurationError, MailboxError
-from ..middleware.batched import Batched
 from ..middleware.guarded import Guarded
 from ..middleware.stack import Stack
 from ..observability.recorder import Recorder
-from .actor import EventActor
 from .consumer import CallboardConsumer
+from .declared import Declared
 from .exporting import Exporting
-from .gathering import Gatherer
 from .hooks import EventHooks
 from .item_writer import ItemWriter
 from .limits import read_limits
 from .mailbox.mailbox import Mailbox, Posting
 from .plain import PlainMessage, outgoing, posting_of
+from .plain_end import ENDS, ThisThread, is_late, told_end
 from .settler import Reroute
 from .ticket import DRAIN, DrainActor, Ticket
 from .worker import WorkerProcess
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.broker")
-
-
-_ENDS = ("process_message", "skip_message")
-"""The signals that come after an attempt at a plain message."""
 
 
 class CallboardBroker(dramatiq.Broker):
@@ -89,18 +84,9 @@ class CallboardBroker(dramatiq.Broker):
         self._opening = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._drain = DrainActor()
-        self._guarded: dict[str, Guarded] = {}
-        self.gatherers: dict[str, Gatherer] = {}
-        """Whom batches are gathered for, by actor."""
-        self._largest_batches: dict[str, int] = {}
-        self._async_queues: set[str] = set()
-        self._sync_queues: set[str] = set()
-        self._event_queues: set[str] = set()
-        self._plain_priorities: dict[str, int] = {}
-        self.has_priorities = False
-        """Whether plain actors differ in priority."""
+        self.declared = Declared()
         self.hooks = EventHooks(self)
-        self._thread = _Thread()
+        self._thread = ThisThread()
         super().__init__(middleware)
 
     @property
@@ -130,23 +116,7 @@ class CallboardBroker(dramatiq.Broker):
 
     def guarded(self, actor_name: str) -> Guarded | None:
         """The guarded handler of an event actor; None for a plain one, or none of that name."""
-        return self._guarded.get(actor_name)
-
-    def has_async(self, queue_name: str) -> bool:
-        """Whether an actor of the queue runs on the event loop."""
-        return queue_name in self._async_queues
-
-    def has_sync(self, queue_name: str) -> bool:
-        """Whether an actor of the queue runs on a thread."""
-        return queue_name in self._sync_queues
-
-    def largest_batch(self, queue_name: str) -> int:
-        """The most events that an actor of the queue is given at once; 0 if there are no batch handlers."""
-        return self._largest_batches.get(queue_name, 0)
-
-    def is_plain(self, queue_name: str) -> bool:
-        """Whether all actors of the queue are plain ones."""
-        return queue_name not in self._event_queues
+        return self.declared.guarded(actor_name)
 
     # What dramatiq asks of a broker.
 
@@ -157,26 +127,9 @@ class CallboardBroker(dramatiq.Broker):
                 f"actor {actor.actor_name!r}: a name cannot hold a colon; give it another with actor_name="
             )
         super().declare_actor(actor)
-        fn: object = actor.fn
-        self._declare_names(actor)
-        if isinstance(fn, Guarded):
-            self._guarded[actor.actor_name] = fn
-            self._event_queues.add(actor.queue_name)
-            if isinstance(fn, Batched) and isinstance(actor, EventActor) and actor.batch is not None:
-                self.gatherers[actor.actor_name] = Gatherer(fn, actor.batch, actor.priority)
-                size = max(actor.batch.size, self.largest_batch(actor.queue_name))
-                self._largest_batches[actor.queue_name] = size
-        else:
-            self._plain_priorities[actor.actor_name] = actor.priority
-            self.has_priorities = len(set(self._plain_priorities.values())) > 1
-        if isinstance(fn, Guarded) and fn.is_async:
-            self._async_queues.add(actor.queue_name)
-        else:
-            self._sync_queues.add(actor.queue_name)
-
-    def _declare_names(self, actor: dramatiq.Actor[..., Any]) -> None:
-        """Let metrics tell an actor, its queue and its contracts from others."""
+        self.declared.add(actor)
         if self.recorder is not None:
+            # Metrics tell an actor, its queue and its contracts from others by this.
             fn: object = actor.fn
             events = fn.policy.contracts if isinstance(fn, Guarded) else ()
             self.recorder.declare(actor.queue_name, actor.actor_name, events)
@@ -270,12 +223,12 @@ class CallboardBroker(dramatiq.Broker):
         """Fire `after_` hooks."""
         if _is_ticket(args):
             return
-        if signal in _ENDS and self._worker is not None:
+        if signal in ENDS and self._worker is not None:
             self._worker.at_work.ended(args[0])
-        if _is_late(args):
+        if is_late(args):
             return
         before = self._thread.processed  # hooks may have hooks: those of what they enqueue
-        self._thread.processed = _told_end(signal, args, kwargs) or before
+        self._thread.processed = told_end(signal, args, kwargs) or before
         try:
             super().emit_after(signal, *args, **kwargs)
         finally:
@@ -316,28 +269,6 @@ class CallboardBroker(dramatiq.Broker):
                 process.at_work.watches.append(middleware.watch)
         process.start()
         self._worker = process
-
-
-class _Thread(threading.local):
-    """What this thread is at."""
-
-    processed: PlainMessage | None = None
-    """The message whose attempt has ended, while the hooks after it run."""
-
-
-def _told_end(signal: str, args: Sequence[Any], result: dict[str, Any]) -> PlainMessage | None:
-    """The message that the hooks of a signal come after, told what its attempt came to."""
-    if signal not in _ENDS or not isinstance(args[0], PlainMessage):
-        return None
-    if signal == "process_message":
-        args[0].has_run(result.get("exception"))
-    else:
-        args[0].was_skipped()
-    return args[0]
-
-
-def _is_late(args: Sequence[Any]) -> bool:
-    return bool(args) and isinstance(args[0], PlainMessage) and args[0].late is not None
 
 
 def _is_ticket(args: Sequence[Any]) -> bool:

@@ -45,12 +45,12 @@ class Capacity:
 
     def room(self, now: float, taken: int) -> int:
         """Deliveries to fetch."""
-        broker, loop, intake = self._worker.broker, self._worker.loop, self._intake
-        size = broker.largest_batch(self._queue)
+        declared, loop, intake = self._worker.broker.declared, self._worker.loop, self._intake
+        size = declared.largest_batch(self._queue)
         for_threads = self._for_threads(now, taken, has_batches=bool(size))
-        if broker.is_plain(self._queue):
+        if declared.is_plain(self._queue):
             return self._for_plain(for_threads)
-        has_async = broker.has_async(self._queue)
+        has_async = declared.has_async(self._queue)
         if not size and not has_async:
             return for_threads
         gathered = len(intake.gathering)
@@ -61,7 +61,7 @@ class Capacity:
         on_loop = loop.room - gathered
         if size and loop.is_idle:
             on_loop = max(on_loop, min(size - gathered, MOST_AT_ONCE))
-        if on_loop <= 0 or not broker.has_sync(self._queue):
+        if on_loop <= 0 or not declared.has_sync(self._queue):
             return on_loop
         spare = max(self._worker.threads - len(intake.buffer), in_batches)
         return self._room.for_both(for_threads, on_loop, spare=spare, taken=taken)
@@ -84,4 +84,4 @@ class Capacity:
     def _for_plain(self, room: int) -> int:
         """Where actors differ in priority, hold as much as dramatiq does, for it to have a choice."""
         most = self._most_plain - self._intake.messages_out
-        return most if self._worker.broker.has_priorities else min(room, most)
+        return most if self._worker.broker.declared.has_priorities else min(room, most)

@@ -38,11 +38,12 @@ class Intake:
         worker.held.update(deliveries)
         if deliveries[0].suspect:
             worker.suspects.update(deliveries)
-        gatherers = worker.broker.gatherers
+        declared = worker.broker.declared
+        gatherers = declared.gatherers
         for_loop: list[Delivery | Gathered] = []
         for delivery in deliveries:
             name = delivery.actor
-            guarded = worker.broker.guarded(name)
+            guarded = declared.guarded(name)
             if gatherers and name in gatherers:
                 for_loop += self._place(self.gathering.add(delivery, gatherers[name], _now()))
             elif guarded is not None and guarded.is_async:

@@ -82,7 +82,7 @@ class Stuck:
 
     def _conclude(self, attempt: Attempt) -> None:
         worker = self._worker
-        is_plain = worker.broker.guarded(attempt.policy.actor) is None
+        is_plain = worker.broker.declared.guarded(attempt.policy.actor) is None
         for each, outcome in given_up(attempt):
             if is_plain:
                 self._settle_plain(each, outcome)
@@ -103,5 +103,5 @@ class Stuck:
         worker.settle_plain(message, settlement)
 
     def _is_async(self, attempt: Attempt) -> bool:
-        guarded = self._worker.broker.guarded(attempt.policy.actor)
+        guarded = self._worker.broker.declared.guarded(attempt.policy.actor)
         return guarded is not None and guarded.is_async

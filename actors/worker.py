@@ -153,7 +153,7 @@ class WorkerProcess:
         if delivery.lost:
             self.held.discard(delivery)
             return
-        guarded = self.broker.guarded(delivery.actor)
+        guarded = self.broker.declared.guarded(delivery.actor)
         if guarded is None:
             self._settle_unknown(delivery)
             return

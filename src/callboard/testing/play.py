@@ -112,7 +112,7 @@ class Play:
     def _ready(self) -> Delivery | Gathered | None:
         """What may run now; what is for a batch that is not full goes there."""
         while (delivery := self._fetch()) is not None:
-            gatherer = self._app.broker.gatherers.get(delivery.actor)
+            gatherer = self._app.broker.declared.gatherers.get(delivery.actor)
             if gatherer is None or self.crashes[delivery.actor] > 0:
                 return delivery
             self._full += self._gathering.add(delivery, gatherer, self._clock.now())
@@ -157,7 +157,7 @@ class Play:
     # What becomes of it.
 
     def _attempt(self, delivery: Delivery) -> Turns:
-        guarded = self._app.broker.guarded(delivery.actor)
+        guarded = self._app.broker.declared.guarded(delivery.actor)
         if self.crashes[delivery.actor] > 0:
             self.crashes[delivery.actor] -= 1
             self._note(delivery, None)

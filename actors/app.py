@@ -1,58 +1,58 @@
 """`Callboard`: where contracts, actors and the mailbox come together."""
 
-import asyncio
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 import structlog
 from dramatiq.middleware import Middleware
 from msgspec import UNSET, UnsetType
 
-from ..messages.catalog import Catalog, Upcaster
-from ..messages.contract import Kind
-from ..messages.delivery import storable
-from ..messages.errors import ConfigurationError, InvalidActor
-from ..messages.event import Event, contract_of
-from ..messages.event_options import OptionsGiven
-from ..messages.timing import read_after
+from ..messages.catalog import Upcaster
+from ..messages.errors import ConfigurationError
+from ..messages.event import Event
 from ..middleware.dedup.option import Dedup
 from ..middleware.discard import Discard
 from ..middleware.guarded import Handler
 from ..middleware.layer import Layer
-from ..middleware.options import DEFAULTS, Length, Options, OptionsSaid, policy_of, said_of_dedup
+from ..middleware.options import Length, Options, OptionsSaid
 from ..middleware.retry import Retry
 from ..middleware.stack import Stack, default_order
 from ..observability.logs import set_level
 from ..observability.recorder import Recorder
 from ..observability.traces import Tracing
 from .actor import EventActor, check_name, invocation, is_async
-from .actor_options import ActorOptions, Said, batch_of, check_words
+from .actor_options import ActorOptions, Said, check_words
 from .broker import CallboardBroker
-from .changing import changed_by
 from .dead_letters import DeadLetters
+from .declaring import Declarations
 from .exporting import Exporting
 from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.forgetting import about_to_be_forgotten
 from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
-from .mailbox.schedule import Changed
-from .publisher import KeyOf, Publisher, PublishOptions, When
-from .receipt import Receipt
+from .publisher import Publisher
+from .publishing_app import PublishingApp
 from .resources import Factory, Resources
-from .routes import Routes
 from .settings import load_settings
-from .signature import read_signature
-from .subscribing import subscription_of
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.app")
 
 T = TypeVar("T")
 
 
-class Callboard:
+class BrokerSaid(TypedDict):
+    """What an app hands on to its broker as it was said."""
+
+    middleware: list[Middleware] | None
+    lease: str | float | timedelta
+    in_flight: int
+    grace: str | float | timedelta
+
+
+class Callboard(PublishingApp):
     """An app: its contracts and actors, and the mailbox they meet at.
 
     Parameters:
@@ -104,9 +104,9 @@ class Callboard:
     ) -> None:
         self.name = check_name(name, "app")
         faults: list[str] = []
-        self._options = Options(retry=retry, timeout=timeout, discard=discard, dedup=dedup)
-        self._longest_timeout = read_longest_timeout(longest_timeout, faults)
-        check_options(self._options, self._longest_timeout, faults)
+        options = Options(retry=retry, timeout=timeout, discard=discard, dedup=dedup)
+        longest = read_longest_timeout(longest_timeout, faults)
+        check_options(options, longest, faults)
         read_limits(faults, lease=lease, in_flight=in_flight, grace=grace)
         self.settings = load_settings(
             url=url,
@@ -117,46 +117,25 @@ class Callboard:
             dead_letters=dead_letters,
             other_faults=faults,
         )
-        self.catalog = Catalog()
-        self.routes = Routes()
+        self._declarations = Declarations(options, longest)
+        self.catalog, self.routes = self._declarations.catalog, self._declarations.routes
         self.resources = Resources()
-        self._queue_options: dict[str, Options] = {}
-        self._actors: dict[str, EventActor] = {}
         self.metrics = Recorder()
         recorder = None if self.settings.metrics is None else self.metrics
-        self.publisher = Publisher(
-            name,
-            self.routes,
-            lambda: self.broker.mailbox,
-            tracing,
-            recorder,
-            longest_timeout=self._longest_timeout,
-        )
-        self.broker = CallboardBroker(
+        publisher = Publisher(name, self.routes, self._mailbox, tracing, recorder, longest_timeout=longest)
+        super().__init__(publisher, self._mailbox, self.actors)
+        self.broker = self._new_broker(
             mailbox if mailbox is not None else self._open_mailbox,
+            recorder,
             middleware=middleware,
             lease=lease,
             in_flight=in_flight,
             grace=grace,
-            boot=self._boot,
-            confirm_routes=self._confirm_routes,
-            look_after=self._warn_of_forgetting,
-            stopped=self.resources.close,
-            reroute=self.publisher.reroute,
-            recorder=recorder,
         )
-        order = default_order(
-            self.catalog, recorder=recorder, log_successes=self.settings.log_level == "debug"
-        )
-        self._stack = Stack(order, longest_timeout=self._longest_timeout, tracing=self.publisher.tracing)
+        self._stack = self._new_stack(recorder, longest)
         self.broker.add_middleware(self._stack)
         if recorder is not None:
             self.broker.add_middleware(Exporting(self.broker, recorder, self.settings))
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """The mailbox; opening it may start the embedded server."""
-        return self.broker.mailbox
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -166,7 +145,7 @@ class Callboard:
     @property
     def actors(self) -> Mapping[str, EventActor]:
         """The actors by name, in the order of definition."""
-        return self._actors
+        return self._declarations.actors
 
     # Declaring.
 
@@ -200,11 +179,8 @@ class Callboard:
 
         Raises `InvalidActor`.
         """
-        check_name(name, "queue")
         check_words(said, Options.__struct_fields__)
-        if name in self.broker.queues:
-            raise InvalidActor(f"queue {name!r} has actors already: say what holds for it before them")
-        self._queue_options[name] = Options(**said)
+        self._declarations.say(name, Options(**said), begun=self.broker.queues)
 
     def layer(
         self, layer: Layer | None = None, *, before: str | None = None, after: str | None = None
@@ -243,110 +219,8 @@ class Callboard:
     def check(self) -> None:
         """Raise `ConfigurationError` with all that would fail later: resources nobody provides, commands
         with two actors, upcasters that lead nowhere."""
-        faults = self.catalog.faults()
-        faults += [
-            f"{actor.actor_name} takes a {kind.__qualname__}, which nobody provides: "
-            f"call app.provide({kind.__name__}, ...)"
-            for actor in self._actors.values()
-            for kind in actor.wanted.resources
-            if not self.resources.knows(kind)
-        ]
-        for contract in self.catalog.names():
-            takers = self.routes.of(contract)
-            if self.catalog.current(contract).kind is Kind.COMMAND and len(takers) > 1:
-                names = " and ".join(each.actor for each in takers)
-                faults.append(f"{names} subscribe to the command {contract}, which is for exactly one actor")
-        if faults:
+        if faults := self._declarations.faults(self.resources):
             raise ConfigurationError(faults)
-
-    # Publishing.
-
-    def publish(
-        self,
-        event: Event,
-        *,
-        after: When | None = None,
-        dedup_key: str | None = None,
-        attributes: Mapping[str, str] | None = None,
-        correlation_id: str | None = None,
-        required: bool = False,
-        **given: Unpack[OptionsGiven],
-    ) -> Receipt:
-        """Publish an event to all who subscribe to its contract: to all of them, or to none.
-
-        When it returns, the mailbox has it. `after` is a wait ("5 minutes", milliseconds, a
-        timedelta) or a moment (an aware datetime, epoch milliseconds, ISO 8601). Events with the same
-        `dedup_key` are delivered to an actor once within the contract's window. `timeout`, `max_attempts`,
-        `give_up_after` and `max_age` go before what its actors say; see `OptionsGiven`.
-
-        Raises a `PublishError` or `MailboxRefused` when it is refused, or `MailboxUnavailable` when
-        it may or may not be stored: publishing again with the same `dedup_key` is safe.
-        """
-        return self.publisher.publish(
-            self.publisher.prepare(
-                event,
-                after=after,
-                dedup_key=dedup_key,
-                attributes=attributes,
-                correlation_id=correlation_id,
-                required=required,
-                **given,
-            )
-        )
-
-    async def apublish(self, event: Event, **options: Unpack[PublishOptions]) -> Receipt:
-        """The same for `async def` code, with the same options: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.publish, event, **options)
-
-    def publish_many(
-        self,
-        events: Iterable[Event],
-        *,
-        after: When | None = None,
-        dedup_key: KeyOf | None = None,
-        attributes: Mapping[str, str] | None = None,
-        correlation_id: str | None = None,
-        required: bool = False,
-        **given: Unpack[OptionsGiven],
-    ) -> list[Receipt]:
-        """Publish many events in few calls; the receipts are in their order.
-
-        `dedup_key` makes each event's key; `after` and what is `given` of their attempts are read once,
-        before the first of them, and raise `InvalidAfter` or `InvalidOption` with nothing posted. Every
-        event is tried before `ManyRefused` tells which ones were refused. An error of the mailbox, or of
-        what yields the events, ends it; what was posted by then stays.
-        """
-        return self.publisher.publish_many(
-            self.publisher.prepare_many(
-                events,
-                after=after,
-                dedup_key=dedup_key,
-                attributes=attributes,
-                correlation_id=correlation_id,
-                required=required,
-                **given,
-            )
-        )
-
-    def cancel(self, event: str | Receipt, *, reason: str = "") -> tuple[Changed, ...]:
-        """Let deliveries that have not begun not begin: of an event, or one by its own id (`actor:key`).
-
-        `event` is a receipt, its id, or a delivery's. What waits ends as discarded, with the reason
-        `cancelled` and a record that tells `reason`; a retry that waits does too. What runs goes on. Tells
-        of each actor's delivery what became of it: `cancelled`, `running`, `done` or `unknown`.
-        """
-        detail = storable(reason)
-        return changed_by(lambda known: self.mailbox.schedule.cancel(known, detail), event, [*self._actors])
-
-    def reschedule(self, event: str | Receipt, *, after: When) -> tuple[Changed, ...]:
-        """Let deliveries that have not begun begin at another time; `after` as in `publish`.
-
-        Tells of each actor's delivery what became of it: `moved`, `running`, `cancelled`, `done` or
-        `unknown`. What was not tried yet counts its age from the new time, a retry goes on counting.
-        Raises `InvalidAfter`.
-        """
-        due = read_after(after)
-        return changed_by(lambda known: self.mailbox.schedule.move(known, due), event, [*self._actors])
 
     def close(self) -> None:
         """Close resources and the mailbox; the embedded server ends with its last user."""
@@ -356,35 +230,41 @@ class Callboard:
     # The rest is the app's own.
 
     def _declare(self, fn: Callable[..., Any], namespace: dict[str, Any], said: Said) -> EventActor:
-        name = check_name(fn.__name__ if said.name is None else said.name, "actor")
-        queue = check_name(said.queue, "queue")
-        if name in self.broker.actors:
-            raise InvalidActor(f"two actors are named {name!r}: give one of them another with name=")
-        wanted = read_signature(fn, namespace)
-        contracts = {self.catalog.add(cls).name: contract_of(cls) for cls in wanted.events}
-        levels = (said, self._queue_options.get(queue, Options()), self._options, DEFAULTS)
-        dedup = said_of_dedup(levels, name)
-        subscription = subscription_of(name, said, contracts, dedup, len(self._actors))
-        policy = policy_of(
-            name,
-            levels,
-            contracts=subscription.contracts,
-            retention=subscription.retention,
-            longest_timeout=self._longest_timeout,
-        )
-        invoke = invocation(fn, wanted, self.publisher, self.resources, self.broker.item_writer)
+        plan = self._declarations.plan(fn, namespace, said, taken=self.broker.actors)
+        invoke = invocation(fn, plan.wanted, self.publisher, self.resources, self.broker.item_writer)
         actor = EventActor(
-            Handler(invoke, policy, is_async=is_async(fn), is_batch=wanted.batch),
+            Handler(invoke, plan.policy, is_async=is_async(fn), is_batch=plan.wanted.batch),
             app=self,
             original=fn,
-            wanted=wanted,
-            queue_name=queue,
+            wanted=plan.wanted,
+            queue_name=plan.subscription.queue,
             priority=said.priority,
-            batch=batch_of(said, wanted, name),
+            batch=plan.batch,
         )
-        self.routes.declare(subscription)
-        self._actors[name] = actor
+        self._declarations.add(actor, plan)
         return actor
+
+    def _mailbox(self) -> Mailbox:
+        return self.broker.mailbox
+
+    def _new_broker(
+        self, mailbox: Mailbox | Callable[[], Mailbox], recorder: Recorder | None, **said: Unpack[BrokerSaid]
+    ) -> CallboardBroker:
+        return CallboardBroker(
+            mailbox,
+            boot=self._boot,
+            confirm_routes=self._confirm_routes,
+            look_after=self._warn_of_forgetting,
+            stopped=self.resources.close,
+            reroute=self.publisher.reroute,
+            recorder=recorder,
+            **said,
+        )
+
+    def _new_stack(self, recorder: Recorder | None, longest_timeout: float) -> Stack:
+        log_successes = self.settings.log_level == "debug"
+        order = default_order(self.catalog, recorder=recorder, log_successes=log_successes)
+        return Stack(order, longest_timeout=longest_timeout, tracing=self.publisher.tracing)
 
     def _open_mailbox(self) -> Mailbox:
         return open_mailbox(self.settings)

@@ -17,7 +17,8 @@ from ..middleware.signals import DiscardEvent, RejectEvent, RetryLater
 from .context import EventContext, remaining, set_timeout
 
 if TYPE_CHECKING:
-    from .publisher import Publisher, When
+    from .publish_options import When
+    from .publisher import Publisher
 
 MOST_EVENTS = 10_000
 """Events in a batch at most: as many as one settlement may publish."""

@@ -16,7 +16,8 @@ from .items import Items
 
 if TYPE_CHECKING:
     from .mailbox.mailbox import Posting
-    from .publisher import Publisher, When
+    from .publish_options import When
+    from .publisher import Publisher
 
 T = TypeVar("T")
 

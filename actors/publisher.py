@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from uuid_utils import uuid7
 
-from ..messages.codec import encode
+from ..messages.codec import Encoded, encode
 from ..messages.delivery import Clock
 from ..messages.errors import (
     InvalidKey,
-    MailboxUnavailable,
     ManyRefused,
     PublishError,
     StaleRoutes,
@@ -26,35 +25,14 @@ from .chunks import chunks, one_ahead
 from .mailbox.correlations import CameOf
 from .mailbox.mailbox import Mailbox, Posting
 from .prepared import Prepared
-from .receipt import DeliveryReceipt, Receipt, result_of
+from .publish_options import KeyOf, When
+from .receipt import Receipt, check_refusals, counted, result_of
 from .routes import Routes, RouteTable
 from .routing import rerouted, routed
 from .tracing import begin_span, spans_of
 
-__all__ = ["DeliveryReceipt", "KeyOf", "PublishOptions", "Publisher", "Receipt", "When"]
-
-When = str | float | datetime | timedelta
-"""When an event is due: a wait or a moment; see `callboard.messages.timing.read_after`."""
-
-
-KeyOf = Callable[[Event], str | None]
-"""Makes the dedup key of an event; None for the one it has by its contract."""
-
-
-class CommonOptions(OptionsGiven, total=False):
-    """What may be said of one event, or of many at once, when they are published."""
-
-    attributes: Mapping[str, str] | None
-    correlation_id: str | None
-    required: bool
-
-
-class PublishOptions(CommonOptions, total=False):
-    """What may be said of an event when it is published."""
-
-    after: When | None
-    dedup_key: str | None
-
+if TYPE_CHECKING:
+    from ..observability.spans import Publishing
 
 _AT_ONCE = After()
 _NONE: AbstractSet[int] = frozenset()
@@ -112,22 +90,15 @@ class Publisher:
         identity = str(uuid7())
         spans = self.tracing.spans()
         span = None if spans is None else begin_span(spans, contract.name, identity, correlation_id)
-        try:
-            encoded = encode(
-                event,
-                id=identity,
-                source=self._source,
-                time=None if self.clock is None else self._now(),
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-                attributes=attributes,
-                options=options,
-                traceparent=None if span is None else span.traceparent,
-            )
-        except PublishError as error:
-            if span is not None:
-                span.end(error)
-            raise
+        encoded = self._encode(
+            event,
+            identity,
+            correlation_id,
+            causation_id,
+            attributes=attributes,
+            options=options,
+            span=span,
+        )
         if self.watch is not None:
             self.watch(identity, event)
         return Prepared(
@@ -146,6 +117,34 @@ class Publisher:
             CameOf(identity, correlation_id, causation_id or "", cause_name) if correlation_id else None,
             span,
         )
+
+    def _encode(
+        self,
+        event: Event,
+        identity: str,
+        correlation_id: str | None,
+        causation_id: str | None,
+        *,
+        attributes: Mapping[str, str] | None,
+        options: EventOptions | None,
+        span: "Publishing | None",
+    ) -> Encoded:
+        try:
+            return encode(
+                event,
+                id=identity,
+                source=self._source,
+                time=None if self.clock is None else self._now(),
+                correlation_id=correlation_id,
+                causation_id=causation_id,
+                attributes=attributes,
+                options=options,
+                traceparent=None if span is None else span.traceparent,
+            )
+        except PublishError as error:
+            if span is not None:
+                span.end(error)
+            raise
 
     def prepare_many(
         self,
@@ -235,9 +234,9 @@ class Publisher:
             for (position, event, posting), verdict in zip(sent, verdicts, strict=True):
                 results[position] = result_of(event, posting, verdict)
             if self._recorder is not None:
-                self._recorder.published(_told(results, sent))
+                self._recorder.published(counted(results, sent))
             if may_be_stored:
-                _check_refusals(results, may_be_stored)
+                check_refusals(results, may_be_stored)
             return results
 
 
@@ -259,27 +258,6 @@ def _route(
             results.append(_UNANSWERED)
             sent.append((position, event, posting))
     return results, sent
-
-
-def _told(
-    results: Sequence[Receipt | PublishError], sent: Sequence[tuple[int, Prepared, Posting]]
-) -> Iterator[tuple[str, int, int]]:
-    """What metrics are told of events that the mailbox has taken: name, deliveries, duplicates among them."""
-    for position, event, _ in sent:
-        receipt = results[position]
-        if isinstance(receipt, Receipt):
-            made = receipt.deliveries
-            yield event.name, len(made), sum(each.duplicate for each in made)
-
-
-def _check_refusals(results: Sequence[Receipt | PublishError], may_be_stored: AbstractSet[int]) -> None:
-    """Raise `MailboxUnavailable` for a refusal that may be wrong, because an earlier try was not answered."""
-    for position in sorted(may_be_stored):
-        error = results[position]
-        if isinstance(error, PublishError):
-            raise MailboxUnavailable(
-                f"{error}; an earlier try, to which no answer came, may have been accepted"
-            ) from error
 
 
 def _prepared(

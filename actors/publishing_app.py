@@ -11,7 +11,8 @@ from ..messages.timing import read_after
 from .changing import changed_by
 from .mailbox.mailbox import Mailbox
 from .mailbox.schedule import Changed
-from .publisher import KeyOf, Publisher, PublishOptions, When
+from .publish_options import KeyOf, PublishOptions, When
+from .publisher import Publisher
 from .receipt import Receipt
 
 

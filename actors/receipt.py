@@ -1,11 +1,12 @@
 """What a publish answers: a receipt for each event, or why it was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
 import msgspec
 
-from ..messages.errors import PayloadConflict, PublishError
+from ..messages.errors import MailboxUnavailable, PayloadConflict, PublishError
 from .mailbox.mailbox import Posting, Verdict
 from .prepared import Prepared
 
@@ -57,3 +58,24 @@ def _conflict(event: Prepared, posting: Posting, verdicts: Sequence[Verdict]) ->
         f"{event.name}: its dedup key is known to {actors} with another body (payload_conflict): use "
         "another key for what is another event"
     )
+
+
+def counted(
+    results: Sequence[Receipt | PublishError], sent: Sequence[tuple[int, Prepared, Posting]]
+) -> Iterator[tuple[str, int, int]]:
+    """What metrics are told of events that the mailbox has taken: name, deliveries, duplicates among them."""
+    for position, event, _ in sent:
+        receipt = results[position]
+        if isinstance(receipt, Receipt):
+            made = receipt.deliveries
+            yield event.name, len(made), sum(each.duplicate for each in made)
+
+
+def check_refusals(results: Sequence[Receipt | PublishError], may_be_stored: AbstractSet[int]) -> None:
+    """Raise `MailboxUnavailable` for a refusal that may be wrong, because an earlier try was not answered."""
+    for position in sorted(may_be_stored):
+        error = results[position]
+        if isinstance(error, PublishError):
+            raise MailboxUnavailable(
+                f"{error}; an earlier try, to which no answer came, may have been accepted"
+            ) from error

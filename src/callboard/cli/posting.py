@@ -6,7 +6,7 @@ import msgspec
 
 from ..actors.app import Callboard
 from ..actors.prepared import Prepared
-from ..actors.publisher import KeyOf
+from ..actors.publish_options import KeyOf
 from ..actors.receipt import Receipt
 from ..messages.errors import ManyRefused, PublishError
 from ..messages.event import Event

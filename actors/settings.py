@@ -13,6 +13,7 @@ import msgspec
 
 from ..messages.errors import ConfigurationError
 from ..observability.levels import LEVELS
+from .url_file import URL_FILE, url_in_file
 
 FILE = "callboard.toml"
 PREFIX = "CALLBOARD_"
@@ -102,7 +103,7 @@ def load_settings(
     given = {name: _Given(value, "default") for name, value in DEFAULTS.items()}
     given |= _from_file(here / FILE, faults)
     variables = os.environ if environ is None else environ
-    given |= _from_environment(variables, faults)
+    given |= _from_environment(variables, here, faults)
     arguments = {
         "url": url,
         "home": home,
@@ -150,11 +151,13 @@ def redact_url(url: str) -> str:
     return f"{scheme}://{shown}{place}{parts.path}{query}"
 
 
-def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, _Given]:
+def _from_environment(environ: Mapping[str, str], here: Path, faults: list[str]) -> dict[str, _Given]:
     known = {f"{PREFIX}{name.upper()}": name for name in DEFAULTS}
-    ours = sorted(name for name in environ if name.startswith(PREFIX) and not _is_service_link(name, environ))
+    ours = sorted(name for name in environ if name.startswith(PREFIX) and not _is_no_setting(name, environ))
     faults += [_unknown(variable, known, PREFIX) for variable in ours if variable not in known]
-    return {known[name]: _Given(environ[name], name) for name in ours if name in known}
+    found = {known[name]: _Given(environ[name], name) for name in ours if name in known}
+    url = url_in_file(environ, here, faults)
+    return found if url is None else found | {"url": _Given(url, URL_FILE)}
 
 
 def _from_command(environ: Mapping[str, str]) -> dict[str, _Given]:
@@ -162,10 +165,10 @@ def _from_command(environ: Mapping[str, str]) -> dict[str, _Given]:
     return {"metrics": _Given(asked[0], "--metrics")} if asked else {}
 
 
-def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether a variable is nobody's setting: a command's own, or one that Kubernetes sets in every pod of a
-    namespace that has a Service callboard(-...)."""
-    if name == RUN_METRICS or SERVICE_LINK.fullmatch(name):
+def _is_no_setting(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a variable is no setting itself: a command's own, a file's name, or one that Kubernetes sets in
+    every pod of a namespace that has a Service callboard(-...)."""
+    if name in (RUN_METRICS, URL_FILE) or SERVICE_LINK.fullmatch(name):
         return True
     # Somebody may mean this one as a setting; a link's value tells it apart.
     return name.endswith("_PORT") and re.match("(tcp|udp|sctp)://", environ[name]) is not None

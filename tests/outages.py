@@ -1,9 +1,10 @@
 """Each way in which a server can fail its clients, made on a real one for as long as a test wants."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -104,7 +105,15 @@ class Ailing:
         # Between two commands that it loads it sleeps for a moment, as a server with much data would take.
         restart = threading.Thread(target=self._server.restart, args=("--key-load-delay", "1"))
         restart.start()
+        while not self._is_loading():
+            assert restart.is_alive(), "it has loaded before anybody could look"
         return restart.join
+
+    def _is_loading(self) -> bool:
+        try:
+            return not self.operator.ping()
+        except redis.ConnectionError as error:
+            return isinstance(error, redis.BusyLoadingError)
 
 
 class Outage:
@@ -135,3 +144,8 @@ class Outage:
     def met(self, errors: Iterable[str]) -> bool:
         """Whether it is what one of these errors tells of."""
         return any(SIGNS[self._how] in error for error in errors)
+
+
+def errors_of(event: str, logs: Sequence[Any]) -> list[str]:
+    """The errors that came with a line of the logs."""
+    return [str(line["error"]) for line in [*logs] if line["event"] == event]

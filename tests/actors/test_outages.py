@@ -2,7 +2,7 @@
 no end of an attempt is lost."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from callboard import Callboard, Context, RejectEvent
 from callboard.actors.mailbox.redis import RedisMailbox
 from tests.actors.rehearsal import AT_ONCE, OrderPlaced, is_at_rest, new_app, queue_of, until, working
-from tests.outages import IMPATIENT, OUTAGES, Ailing, Outage
+from tests.outages import IMPATIENT, OUTAGES, Ailing, Outage, errors_of
 from tests.servers import Kind
 
 WORKED_OFF = ("oom", "noscript")
@@ -37,11 +37,6 @@ def met_by(outage: Outage, lease: str) -> Iterator[tuple[Callboard, list[Any]]]:
     made = RedisMailbox(outage.url, socket_timeout=IMPATIENT, patience=0.0)
     with closing(made) as mailbox, capture_logs() as logs:
         yield new_app(mailbox, lease=lease), logs
-
-
-def errors_of(event: str, logs: Sequence[Any]) -> list[str]:
-    """The errors that came with what was told."""
-    return [str(line["error"]) for line in [*logs] if line["event"] == event]
 
 
 @pytest.mark.parametrize("how", LOST)

@@ -177,7 +177,7 @@ def test_what_a_handler_publishes_has_its_own(app: Callboard) -> None:
 
     app.publish(A, max_attempts=1)
     work_off(app)
-    assert attempts == [("A", 1), ("B", 1), ("B", 2)]
+    assert sorted(attempts) == [("A", 1), ("B", 1), ("B", 2)]  # two threads, in no order
 
 
 def test_apublish_takes_them_too(app: Callboard) -> None:

@@ -12,6 +12,14 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
+NOT_PERMITTED = (
+    "the server does not permit this to its user: connect as a user with the role for it (worker, publisher, "
+    "reader, operator), or permit it in the server's ACL file"
+)
+
+IN_A_SCRIPT = ("ACL failure in script", "The user executing the script can't")
+"""By these words a server tells that a script's user may not do what it does; the second is Redis 7.0's."""
+
 
 @contextmanager
 def named_errors(
@@ -23,8 +31,12 @@ def named_errors(
     """
     try:
         yield
-    except (AuthenticationError, NoPermissionError) as error:
-        raise refused(f"the server does not permit it ({error}): check the user's ACL") from error
+    except AuthenticationError as error:
+        raise refused(
+            f"the server does not let this user in ({error}): check its name and password"
+        ) from error
+    except NoPermissionError as error:
+        raise refused(f"{NOT_PERMITTED} ({error})") from error
     except (ConnectionError, TimeoutError, OSError) as error:
         raise unavailable(
             f"{place} cannot be reached ({type(error).__name__}): "
@@ -36,4 +48,6 @@ def named_errors(
             f"({error})"
         ) from error
     except RedisError as error:
+        if any(words in str(error) for words in IN_A_SCRIPT):
+            raise refused(f"{NOT_PERMITTED} ({error})") from error
         raise refused(f"the server refused it: {error}") from error

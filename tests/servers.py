@@ -18,6 +18,17 @@ Kind = Literal["valkey", "redis"]
 LONGEST_ADDRESS = 100
 """Bytes of a unix socket's path that every system allows."""
 
+KEEPING = (
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "everysec",
+    "--save",
+    "",
+    "--maxmemory-policy",
+    "noeviction",
+)
+
 COMES_UP_WITHIN = 20.0
 ENDS_WITHIN = 20.0
 
@@ -25,10 +36,14 @@ ENDS_WITHIN = 20.0
 class Server:
     """A server with AOF everysec that can be stopped, killed, paused and started again on its data."""
 
-    def __init__(self, binary: str, directory: Path, options: tuple[str, ...]) -> None:
+    def __init__(
+        self, binary: str, directory: Path, options: tuple[str, ...], config: Path | None = None
+    ) -> None:
         self._address = _address_in(directory)
         self._log = directory / "server.log"
-        self._command = [binary, *_our_options(self._address, directory, self._log), *options]
+        place = _place_options(self._address, directory, self._log)
+        keeping = KEEPING if config is None else ()
+        self._command = [binary, *([str(config)] if config else []), *place, *keeping, *options]
         self._process = self._start()
 
     @property
@@ -95,8 +110,10 @@ class Server:
         pytest.fail(f"{self._command[0]} does not {on}; its log says:\n{said}")
 
 
-def start_server(kind: Kind, directory: Path, *options: str) -> Server:
+def start_server(kind: Kind, directory: Path, *options: str, config: Path | None = None) -> Server:
     """Start a server that keeps its data in a directory; further options, such as "--maxmemory", win.
+
+    With a file of its configuration, that says how it keeps them.
 
     Where there is no such server the test is skipped, and fails when the environment has CI set.
     """
@@ -109,7 +126,7 @@ def start_server(kind: Kind, directory: Path, *options: str) -> Server:
             pytest.fail(missing)
         pytest.skip(missing)
     directory.mkdir(parents=True, exist_ok=True)
-    return Server(binary, directory, options)
+    return Server(binary, directory, options, config)
 
 
 def _valkey_binary() -> str | None:
@@ -126,12 +143,10 @@ def _address_in(directory: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="callboard-test-")) / "server.sock"
 
 
-def _our_options(address: Path, directory: Path, log: Path) -> list[str]:
+def _place_options(address: Path, directory: Path, log: Path) -> list[str]:
     return [
         *("--port", "0", "--unixsocket", str(address), "--unixsocketperm", "700"),
         *("--dir", str(directory), "--logfile", str(log), "--daemonize", "no"),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
-        *("--maxmemory-policy", "noeviction"),
     ]
 
 

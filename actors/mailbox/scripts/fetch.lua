@@ -16,8 +16,9 @@ local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 local function move_due()
   local due = call('ZRANGEBYSCORE', scheduled, '-inf', NOW, 'LIMIT', 0, 1000)
   if #due > 0 then
-    call('RPUSH', ready, unpack(due))
+    -- In this order: a user that may publish but not take must be refused before anything is written.
     call('ZREM', scheduled, unpack(due))
+    call('RPUSH', ready, unpack(due))
   end
 end
 

@@ -9,9 +9,13 @@ import pytest
 
 from callboard.actors.mailbox.redis import RedisMailbox
 from tests.actors.mailbox.conformance import MemoryStage, ServerStage, Stage, VirtualStage
+from tests.actors.mailbox.roles import SUPER, RolesMailbox, refused_on, role_server, url_as
 from tests.servers import Server, start_server
 
 _workspaces = count(1)
+
+ROLE_KINDS = ["roles", "roles_redis"]
+"""Servers on which each step is taken by a role that takes it."""
 
 
 def _start(kind: Literal["valkey", "redis"], factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -30,6 +34,30 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The distribution's redis-server."""
     yield from _start("redis", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Valkey with the committed configuration and users; at the end it must have refused nothing."""
+    with role_server("valkey", tmp_path_factory.mktemp("roles")) as server:
+        yield server
+        assert refused_on(server.url) == []
+
+
+@pytest.fixture(scope="session")
+def roles_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The distribution's redis-server with the same configuration and users."""
+    with role_server("redis", tmp_path_factory.mktemp("roles-redis")) as server:
+        yield server
+        assert refused_on(server.url) == []
+
+
+def _open_roles_stage(url: str) -> ServerStage:
+    """A workspace of its own, in which every script is run by a role that runs it."""
+    name = f"test-{os.getpid()}-{next(_workspaces)}"
+    return ServerStage(
+        url_as(SUPER, url), lambda: RolesMailbox(url, name), lambda: RolesMailbox(url, f"{name}-other")
+    )
 
 
 def _open_stage(url: str) -> ServerStage:
@@ -54,20 +82,20 @@ def _stage(kind: str, request: pytest.FixtureRequest) -> Iterator[Stage]:
         stage = MemoryStage()
     else:
         server: Server = request.getfixturevalue(kind)
-        stage = _open_stage(server.url)
+        stage = _open_roles_stage(server.url) if kind in ROLE_KINDS else _open_stage(server.url)
     try:
         yield stage
     finally:
         stage.close()
 
 
-@pytest.fixture(params=["virtual", "memory", "valkey", "redis_server"])
+@pytest.fixture(params=["virtual", "memory", "valkey", "redis_server", *ROLE_KINDS])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Every mailbox, each with an empty workspace; memory in virtual and in real time."""
     yield from _stage(request.param, request)
 
 
-@pytest.fixture(params=["memory", "valkey", "redis_server"])
+@pytest.fixture(params=["memory", "valkey", "redis_server", *ROLE_KINDS])
 def live_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The same in real time only, for what happens while a thread waits."""
     yield from _stage(request.param, request)

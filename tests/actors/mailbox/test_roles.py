@@ -1,0 +1,268 @@
+"""The roles of a server may do what they do and no more; `test_conformance_*` shows that it is enough."""
+
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from callboard.actors.mailbox.mailbox import Mailbox, Subscription
+from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.roles import BY_ITSELF, COMMANDS, READS, SCRIPTS, Role
+from callboard.actors.mailbox.scripts import Script
+from callboard.messages.errors import MailboxRefused
+from tests.actors.mailbox.conformance import (
+    LONG,
+    QUEUE,
+    check_conservation,
+    posting,
+    queue_of,
+    settlement,
+    target,
+)
+from tests.actors.mailbox.roles import DEPLOY, PASSWORDS, SUPER, refused_on, role_server, url_as
+from tests.servers import Kind, Server
+
+WORKSPACE = "default"
+
+CALLS = re.compile(r"(?:call|in_slices|write_if_any|redis\.pcall)\('([A-Z]+)'")
+"""How a script names the commands that it runs."""
+
+ONLY_IF_PERMITTED = {"HDEL", "INCR", "ZREM"}
+"""What the script `routes` does for those who may."""
+
+BY_ITS_CLIENT: dict[Role, set[str]] = {
+    "worker": {"BLPOP"},
+    "publisher": set(),
+    "reader": set(),
+    "operator": set(),
+}
+
+
+@pytest.fixture(params=["valkey", "redis"], scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Each server with the committed files, where the roles are confined to one workspace."""
+    kind: Kind = request.param
+    with role_server(kind, tmp_path_factory.mktemp(kind), workspace=WORKSPACE) as server:
+        yield server
+
+
+@pytest.fixture
+def as_role(server: Server) -> Iterator[Callable[..., RedisMailbox]]:
+    """Opens the workspace, emptied, as one of the roles."""
+    opened: list[RedisMailbox] = []
+
+    def open_as(role: str, workspace: str = WORKSPACE) -> RedisMailbox:
+        opened.append(RedisMailbox(url_as(role, server.url), workspace))
+        return opened[-1]
+
+    with redis.Redis.from_url(url_as(SUPER, server.url)) as client:
+        client.flushall()
+        client.acl_log_reset()
+    yield open_as
+    for mailbox in opened:
+        mailbox.close()
+
+
+def client_as(role: str, server: Server) -> "redis.Redis":
+    return redis.Redis.from_url(url_as(role, server.url))
+
+
+def named_in(role: Role) -> set[str]:
+    """Every command that a script of a role names."""
+    return {name for script in SCRIPTS[role] for name in CALLS.findall(Script(script).text)}
+
+
+@pytest.mark.parametrize("role", SCRIPTS)
+def test_no_role_is_granted_what_none_of_its_scripts_names(role: Role) -> None:
+    assert COMMANDS[role] - BY_ITSELF - BY_ITS_CLIENT[role] <= named_in(role)
+
+
+def test_those_who_publish_are_granted_all_that_publishing_names() -> None:
+    assert named_in("publisher") - COMMANDS["publisher"] == ONLY_IF_PERMITTED
+
+
+def test_whoever_works_or_mends_is_granted_all_that_its_scripts_name() -> None:
+    for role in ("worker", "operator"):
+        assert named_in(role) <= COMMANDS[role], role
+
+
+def test_what_is_read_with_writes_nothing(server: Server) -> None:
+    with client_as(SUPER, server) as client:
+        writing = {name.upper() for name in client.acl_cat("write")}
+    assert not READS & writing
+    assert COMMANDS["reader"] == READS | BY_ITSELF
+
+
+def test_the_committed_users_are_the_roles_with_their_commands() -> None:
+    text = (DEPLOY / "users.acl").read_text("utf-8")
+    for role, commands in COMMANDS.items():
+        line = next(line for line in text.splitlines() if line.startswith(f"user {role} "))
+        assert {word[1:].upper() for word in line.split() if re.fullmatch(r"\+[a-z]+", word)} == commands
+
+
+FORBIDDEN: list[tuple[str, ...]] = [
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("KEYS", "*"),
+    ("SCAN", "0"),
+    ("CONFIG", "SET", "maxmemory", "1"),
+    ("CONFIG", "GET", "*"),
+    ("ACL", "LIST"),
+    ("CLIENT", "LIST"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("SHUTDOWN", "NOSAVE"),
+    ("REPLICAOF", "localhost", "1"),
+    ("MONITOR",),
+    ("SCRIPT", "FLUSH"),
+    ("FUNCTION", "FLUSH"),
+    ("BGREWRITEAOF",),
+    ("PUBLISH", "callboard:{default}:news", "x"),
+    ("EXISTS", "callboard:{other}:ready:orders"),
+    ("EXISTS", "another"),
+]
+
+
+@pytest.mark.parametrize("role", SCRIPTS)
+@pytest.mark.parametrize("command", FORBIDDEN, ids=lambda command: " ".join(command[:2]))
+def test_no_role_may_run_the_server_or_touch_what_is_not_the_workspace_s(
+    server: Server, role: Role, command: tuple[str, ...]
+) -> None:
+    with client_as(role, server) as client, pytest.raises(NoPermissionError):
+        client.execute_command(*command)
+
+
+def test_a_script_may_no_more_than_its_user(server: Server) -> None:
+    with (
+        client_as("worker", server) as client,
+        pytest.raises(ResponseError, match=r"ACL failure|user executing the script"),
+    ):
+        client.eval("return redis.call('FLUSHALL')", 0)
+    assert any(each["context"] in ("lua", "script") for each in refused_on(server.url))
+
+
+def test_nobody_gets_in_without_a_password_or_with_another_role_s(server: Server) -> None:
+    with redis.Redis.from_url(server.url) as client, pytest.raises(AuthenticationError):
+        client.ping()
+    wrong = url_as("reader", server.url).replace(PASSWORDS["reader"], PASSWORDS["worker"])
+    with closing(RedisMailbox(wrong, WORKSPACE)) as mailbox:
+        with pytest.raises(MailboxRefused, match="check its name and password") as caught:
+            mailbox.info()
+        assert PASSWORDS["worker"] not in str(caught.value)
+
+
+Open = Callable[..., RedisMailbox]
+
+
+def busy(as_role: Open) -> RedisMailbox:
+    """A worker's mailbox with something in each place."""
+    worker = as_role("worker")
+    worker.register([Subscription("receipt", QUEUE, {"order.placed": 1000})])
+    worker.publish([posting(target(key)) for key in ("held", "ready", "again")])
+    worker.publish([posting(target("later"), delay_ms=LONG), posting(target("due"), delay_ms=1)])
+    held = worker.fetch(QUEUE, 1, owner="w", lease_ms=LONG)
+    assert len(held.deliveries) == 1
+    return worker
+
+
+ACTS: dict[str, Callable[[Mailbox], Any]] = {
+    "publish": lambda it: it.publish([posting(target("new"))]),
+    "fetch": lambda it: it.fetch(QUEUE, 9, owner="x", lease_ms=LONG),
+    "register": lambda it: it.register([Subscription("other", "others", {"order.placed": 1000})]),
+    "heartbeat": lambda it: it.heartbeat("x", [QUEUE]),
+    "tell": lambda it: it.running.tell("x", []),
+    "purge": lambda it: it.purge(QUEUE),
+    "pause": lambda it: it.controls.pause(QUEUE),
+    "cancel": lambda it: it.schedule.cancel("receipt:later"),
+    "wait": lambda it: it.wait(QUEUE, 1),
+}
+
+REFUSED: dict[Role, tuple[str, ...]] = {
+    "reader": tuple(ACTS),
+    "publisher": tuple(act for act in ACTS if act not in ("publish", "pause", "heartbeat")),
+    "operator": ("wait", "heartbeat"),
+    "worker": (),
+}
+
+
+@pytest.mark.parametrize(("role", "act"), [(role, act) for role, acts in REFUSED.items() for act in acts])
+def test_what_is_not_a_role_s_is_refused_with_the_mend_and_loses_nothing(
+    as_role: Open, role: Role, act: str
+) -> None:
+    worker = busy(as_role)
+    with pytest.raises(MailboxRefused, match="connect as a user with the role for it"):
+        ACTS[act](as_role(role))
+    check_conservation(worker.info())
+    assert queue_of(worker.info(), QUEUE).ended == 0
+    rest = worker.fetch(QUEUE, 9, owner="w", lease_ms=LONG).deliveries
+    assert sorted(each.key for each in rest if each.key != "due") == ["again", "ready"]
+
+
+def test_a_publisher_cannot_settle_what_a_worker_holds(as_role: Open) -> None:
+    worker = as_role("worker")
+    worker.publish([posting()])
+    (held,) = worker.fetch(QUEUE, 1, owner="w", lease_ms=LONG).deliveries
+    for role in ("publisher", "reader"):
+        with pytest.raises(MailboxRefused, match="role for it"):
+            as_role(role).settle([settlement(held)])
+    check_conservation(worker.info())
+    assert worker.settle([settlement(held)]) == [True]
+
+
+def test_a_workspace_is_closed_to_the_roles_of_another(as_role: Open) -> None:
+    for role in SCRIPTS:
+        with pytest.raises(MailboxRefused, match="role for it"):
+            as_role(role, "other").routes()
+
+
+def test_those_who_may_not_forget_a_subscription_leave_it_out(as_role: Open, server: Server) -> None:
+    worker = busy(as_role)
+    with client_as(SUPER, server) as client:
+        client.zadd("callboard:{default}:routes:confirmed", {"receipt": 1})
+    for role in ("reader", "publisher"):
+        assert as_role(role).routes().subscriptions == ()
+    assert worker.routes().subscriptions == ()
+    assert refused_on(server.url) == []
+
+
+# The passwords.
+
+
+def make_users(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(DEPLOY / "users.py"), str(directory), *options]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_passwords_are_made_for_each_role_and_are_in_no_file_but_their_own(tmp_path: Path) -> None:
+    assert make_users(tmp_path / "made", "--workspace", "production").returncode == 0
+    files = {path.name: path for path in (tmp_path / "made").iterdir()}
+    assert set(files) == {"users.acl", *(f"{role}.password" for role in SCRIPTS)}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
+    acl = files["users.acl"].read_text()
+    assert "callboard:{production}:" in acl
+    assert "{default}" not in acl
+    words = {files[f"{role}.password"].read_text().strip() for role in SCRIPTS}
+    assert len(words) == len(SCRIPTS)
+    assert not any(word in acl for word in words)
+
+
+def test_passwords_that_are_there_are_not_made_anew(tmp_path: Path) -> None:
+    assert make_users(tmp_path).returncode == 0
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    again = make_users(tmp_path)
+    assert again.returncode == 1
+    assert "move it away" in again.stderr
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_with_the_committed_file_alone_nobody_gets_in(tmp_path: Path) -> None:
+    for line in (DEPLOY / "users.acl").read_text("utf-8").splitlines():
+        assert " resetpass " in line
+        assert not re.search(r" [#>]|nopass", line)

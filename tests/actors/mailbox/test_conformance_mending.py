@@ -184,8 +184,8 @@ def test_a_replayed_letter_is_not_discarded(stage: Stage) -> None:
 
 def test_a_replay_wakes_who_waits(live_stage: Stage) -> None:
     letter = dead_letter(live_stage)
-    live_stage.mailbox.wait(QUEUE, 0)  # for what was published before
-    assert not live_stage.mailbox.wait(QUEUE, 0)
+    while live_stage.mailbox.wait(QUEUE, 0.1):
+        pass  # what was published before may have woken somebody
     replay(live_stage, letter)
     assert live_stage.mailbox.wait(QUEUE, 5)
 

@@ -12,7 +12,7 @@ def url_in_file(environ: Mapping[str, str], directory: Path, faults: list[str]) 
 
     A relative name starts from `directory`. Appends to `faults` what cannot be, without what is in the file.
     """
-    # Not looked up by name: an app that is made where a module is imported asks for nothing that is not there.
+    # Not looked up by name: an app made where a module is imported asks for nothing that is not there.
     name = next((environ[given] for given in environ if given == URL_FILE), None)
     if name is None:
         return None

@@ -39,7 +39,8 @@ class Deduplicate:
         self._recorder = recorder
         self._renewers: dict[int, Renewer] = {}
         self._lock = threading.Lock()
-        self._in_hand = 0
+        self._has_ended = threading.Condition(self._lock)
+        self._in_hand: set[Attempt] = set()
         """Attempts of this process that ask for a claim or have one."""
 
     def __call__(self, attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
@@ -50,15 +51,21 @@ class Deduplicate:
         renewer = self._renewer(said.store)
         try:
             with self._lock:
-                self._in_hand += 1
-                charged = is_charged(attempt, self._in_hand)
+                self._in_hand.add(attempt)
+                charged = is_charged(attempt, len(self._in_hand))
             return (yield from _guard(attempt, said, renewer, charged=charged))
         finally:
-            with self._lock:
-                self._in_hand -= 1
+            with self._has_ended:
+                self._in_hand.discard(attempt)
+                self._has_ended.notify_all()
 
     def close(self, seconds: float) -> None:
-        """Write what could not be written yet, for at most so many seconds a store, and end the threads."""
+        """Write what could not be written yet, for at most so many seconds a store, and end the threads.
+
+        A claim that was asked for when its attempt was cancelled is awaited first, for then it is let go.
+        """
+        with self._has_ended:
+            self._has_ended.wait_for(lambda: all(each.is_stuck for each in self._in_hand), seconds)
         for renewer in self._renewers.values():
             if unwritten := renewer.close(seconds):
                 logger.error("ends of attempts could not be written in the dedup store", count=unwritten)

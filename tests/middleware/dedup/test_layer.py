@@ -237,10 +237,15 @@ def test_an_async_handler_that_is_cancelled_while_its_claim_is_asked_for_lets_it
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        closing = threading.Thread(target=stage.layer.close, args=(20,))
+        closing.start()
+        closing.join(0.05)
+        assert closing.is_alive(), "the layer closed with a claim on its way"
         answer.set()
+        closing.join(20)
+        assert let_go.is_set()
 
     asyncio.run(scene())
-    assert let_go.wait(20)
     claim = store.claim(KEY, attempt(None).delivery.fingerprint, owner="another", lease_ms=30_000)
     assert (claim.verdict, claim.takeovers) == (ClaimVerdict.FRESH, 0)
 

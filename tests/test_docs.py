@@ -1,5 +1,6 @@
 """The documents keep their word: what they show runs, and what they name is there."""
 
+import ast
 import inspect
 import json
 import os
@@ -17,12 +18,17 @@ from pathlib import Path
 import pytest
 
 from callboard import BatchContext, Callboard, Context, MemoryMailbox, Retry
+from callboard.actors.actor_options import ActorOptions, Said
 from callboard.actors.mailbox import keys
+from callboard.actors.publish_options import PublishOptions
 from callboard.actors.settings import DEFAULTS, load_settings
 from callboard.cli.exits import MEANINGS
 from callboard.cli.program import COMMANDS, run
+from callboard.messages.event_options import OptionsGiven
 from callboard.messages.timing import duration_ms
+from callboard.middleware.dedup.option import DEFAULT_WINDOW_MS
 from callboard.middleware.options import DEFAULTS as POLICIES
+from callboard.middleware.options import OptionsSaid
 from callboard.middleware.timeout import LONGEST_TIMEOUT
 from tests.documents import (
     NAMES,
@@ -320,3 +326,51 @@ def test_hosts_and_paths_would_be_seen() -> None:
 
 def test_the_readme_keeps_a_place_for_the_benchmark() -> None:
     assert re.search(r"<!-- bench:begin -->\n.+\n<!-- bench:end -->", read("README.md"), re.DOTALL)
+
+
+# The promises.
+
+
+def test_every_test_that_a_promise_names_exists() -> None:
+    rows = rows_under("docs/promises.md", "promise")
+    assert [row[0] for row in rows] == [f"I{number}" for number in range(1, 19)]
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", read("docs/promises.md")))
+    assert len(named) > len(rows)
+    assert [(path, name) for path, name in sorted(named) if name not in defined_in(ROOT / path)] == []
+
+
+def defined_in(path: Path) -> set[str]:
+    """The tests that a file defines, as pytest would find them."""
+    found = ast.parse(path.read_text("utf-8")).body
+    return {
+        each.name for each in found if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")
+    }
+
+
+# The options.
+
+
+def test_the_table_of_options_has_each_and_says_its_default_and_its_places() -> None:
+    rows = rows_under("docs/policies.md", "option")
+    told = {name.strip("` "): row for row in rows for name in row[0].split(",")}
+    said_at = {
+        "app": {*inspect.signature(Callboard).parameters},
+        "queue": {*OptionsSaid.__annotations__},
+        "actor": {*ActorOptions.__annotations__},
+        "publish": {*PublishOptions.__annotations__},
+        "contract": {"window", "retention", "dedup"},
+    }
+    about_deliveries = {*OptionsSaid.__annotations__, *OptionsGiven.__annotations__, "longest_timeout"}
+    about_deliveries |= {*ActorOptions.__annotations__} - {"name", "queue"}
+    assert about_deliveries <= set(told)
+    for name, row in told.items():
+        places = set(re.findall(r"(?<![@.\w])\w+\b(?!\.)", row[2]))
+        for place, options in said_at.items():
+            assert (name in options) == (place in places), (name, place, row[2])
+    assert duration_ms(told["timeout"][1]) / 1000 == POLICIES.timeout
+    assert duration_ms(told["longest_timeout"][1]) / 1000 == LONGEST_TIMEOUT
+    assert told["retry"][1] == "Retry.exponential()"
+    assert duration_ms(told["window"][1]) == DEFAULT_WINDOW_MS
+    assert [told[name][1] for name in ("ordered", "priority")] == [str(Said().ordered), str(Said().priority)]
+    assert POLICIES.discard == ()
+    assert Said().concurrency is None

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from callboard import Callboard, Context, MemoryMailbox
 from callboard.actors.broker import CallboardBroker
 from callboard.actors.buffer import Buffer, Waiting
-from callboard.actors.mailbox.mailbox import MIN_WINDOW_MS, Posting, Settlement, Target
+from callboard.actors.mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Posting, Settlement, Target
 from callboard.actors.mailbox.wire import publish_arguments, read_fetched, settle_arguments
 from callboard.actors.prefetch import Prefetch
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import decode_envelope, encode
 from callboard.messages.delivery import SUCCEEDED, Delivery, ServerClock
+from callboard.messages.event_options import OptionsGiven, read_options
 from callboard.middleware.attempt import Attempt, Policy
 from callboard.middleware.dedup.memory import MemoryDedupStore
 from callboard.middleware.dedup.option import Dedup
@@ -41,6 +42,10 @@ ID = "01932f2e-5d3c-7c44-9d3a-1f0a2b3c4d5e"
 QUEUE = "default"
 LASTS = 0.1
 """Seconds each step is repeated for, about."""
+
+LONGEST_TIMEOUT = 60.0
+SAID: OptionsGiven = {"timeout": "10s", "max_attempts": 3, "give_up_after": "1d", "max_age": "5h"}
+"""All that may be said of one event."""
 
 Step = tuple[Callable[[], object], int]
 """What to do, and for how many deliveries that is."""
@@ -81,10 +86,14 @@ def _samples() -> Samples:
         del event
 
     app.publish(order())
-    fetched = mailbox.fetch(QUEUE, 2, owner="bench", lease_ms=30_000)
-    delivery = next(each for each in fetched.deliveries if each.actor == "bare")
+    delivery = _fetched(mailbox)
     worker = WorkerProcess(app.broker, mailbox, threads=8)
     return Samples(app, _guarded(app.broker, "with_context"), _guarded(app.broker, "bare"), delivery, worker)
+
+
+def _fetched(mailbox: Mailbox) -> Delivery:
+    fetched = mailbox.fetch(QUEUE, 2, owner="bench", lease_ms=30_000)
+    return next(each for each in fetched.deliveries if each.actor == "bare")
 
 
 def _guarded(broker: CallboardBroker, actor: str) -> Guarded:
@@ -101,6 +110,7 @@ def _way_in(samples: Samples) -> dict[str, Step]:
     postings = [posting] * GROUP
     return {
         "make an event": (order, 1),
+        "read what is said of one event": (lambda: read_options(SAID, LONGEST_TIMEOUT), 1),
         "encode": (lambda: encode(event, id=ID, source="bench"), 1),
         f"publish_arguments, of {GROUP}": (lambda: publish_arguments(postings, 1, again=False), GROUP),
         "pack them for the server": _packing(publish_arguments(postings, 1, again=False)),
@@ -145,6 +155,7 @@ def _policies(samples: Samples) -> dict[str, Step]:
     fresh = Dedup(store=MemoryDedupStore(), key=lambda _: str(next(numbers)))
     policies = {
         "no timeout": nothing,
+        "no retry either": replace(nothing, retry=None),
         "timeout": replace(nothing, timeout=5.0),
         "discard by age": replace(nothing, discard=(Discard(max_age="5h"),)),
         "discard by attempts": replace(nothing, discard=(Discard(max_attempts=9),)),
@@ -152,12 +163,17 @@ def _policies(samples: Samples) -> dict[str, Step]:
         "dedup in a MemoryDedupStore": replace(nothing, dedup=fresh),
     }
 
-    def performing(policy: Policy) -> Callable[[], object]:
+    def performing(policy: Policy, delivery: Delivery = samples.delivery) -> Callable[[], object]:
         handler = Handler(samples.bare.handler.invoke, policy)
         guarded = Guarded(handler, stack.layers_for(policy), stack.watch)
-        return lambda: guarded.perform(Attempt(samples.delivery, policy))
+        return lambda: guarded.perform(Attempt(delivery, policy))
 
-    return {f"stack: {label}": (performing(policy), 1) for label, policy in policies.items()}
+    samples.app.publish(order(), **SAID)
+    said = _fetched(samples.app.mailbox)
+    steps: dict[str, Step] = {f"stack: {label}": (performing(each), 1) for label, each in policies.items()}
+    return steps | {
+        "stack: timeout, and all that is said at publish": (performing(policies["timeout"], said), 1)
+    }
 
 
 def _metrics(samples: Samples) -> dict[str, Step]:

@@ -24,6 +24,9 @@ NAMES = ("stub", "redis", "memory", "valkey")
 Said = dict[str, Any]
 """A message as a dictionary."""
 
+QUICK: dict[str, Any] = {"min_backoff": 1, "max_backoff": 2}
+"""Options of an actor whose retries come at once."""
+
 
 class House(Protocol):
     """A broker with what a test asks of it beside what dramatiq's brokers have in common."""
@@ -166,3 +169,23 @@ def failing(house: House, error: Callable[[], BaseException], **options: Any) ->
         raise error()
 
     return fails, calls
+
+
+def doubler(house: House, **options: Any) -> Any:
+    """An actor that doubles the number it is given."""
+
+    @dramatiq.actor(broker=house.broker, **options)
+    def double(number: int) -> int:
+        return 2 * number
+
+    return double
+
+
+def adder(house: House, **options: Any) -> Any:
+    """An actor that adds the numbers it is given."""
+
+    @dramatiq.actor(broker=house.broker, **options)
+    def add(*numbers: int) -> int:
+        return sum(numbers)
+
+    return add

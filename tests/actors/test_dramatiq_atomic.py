@@ -11,9 +11,9 @@ from callboard import Callboard
 from callboard.actors.mailbox.mailbox import Fetched, Mailbox, Posting, Settlement, Target
 from callboard.messages.delivery import Delivery, History, Outcome, OutcomeKind
 from callboard.messages.errors import MailboxUnavailable
+from tests.actors.houses import QUICK
 from tests.actors.rehearsal import FaultyMailbox, is_at_rest, new_app, queue_of, until, work_off, working
 
-QUICK: dict[str, Any] = {"min_backoff": 1, "max_backoff": 2}
 Cut = Literal["before", "after"]
 CUTS: tuple[Cut, ...] = ("before", "after")
 """Whether the server had done its work when the worker was cut off from it."""

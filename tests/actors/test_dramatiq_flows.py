@@ -11,10 +11,9 @@ from dramatiq.rate_limits.backends import RedisBackend as LimiterBackend
 from dramatiq.results import ResultFailure, Results
 from dramatiq.results.backends import RedisBackend as ResultBackend
 
-from tests.actors.houses import House, Said, at_work, work_off
+from tests.actors.houses import QUICK, House, Said, adder, at_work, doubler, work_off
 from tests.actors.rehearsal import DEADLINE
 
-QUICK: dict[str, Any] = {"min_backoff": 1, "max_backoff": 2}
 WAIT: dict[str, Any] = {"block": True, "timeout": round(DEADLINE * 1000)}
 
 
@@ -37,26 +36,6 @@ def store_results(house: House, client: Any) -> ResultBackend:
     backend = ResultBackend(client=client)
     house.broker.add_middleware(Results(backend=backend))
     return backend
-
-
-def doubler(house: House, **options: Any) -> Any:
-    """An actor that doubles the number it is given."""
-
-    @dramatiq.actor(broker=house.broker, **options)
-    def double(number: int) -> int:
-        return 2 * number
-
-    return double
-
-
-def adder(house: House, **options: Any) -> Any:
-    """An actor that adds the numbers it is given."""
-
-    @dramatiq.actor(broker=house.broker, **options)
-    def add(*numbers: int) -> int:
-        return sum(numbers)
-
-    return add
 
 
 # Results.

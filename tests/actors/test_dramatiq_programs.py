@@ -11,10 +11,8 @@ import redis
 from dramatiq.rate_limits import ConcurrentRateLimiter, WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend as LimiterBackend
 
-from tests.actors.houses import House, Said, at_work, work_off
+from tests.actors.houses import QUICK, House, Said, adder, at_work, doubler, work_off
 from tests.actors.rehearsal import DEADLINE, until
-
-QUICK: dict[str, Any] = {"min_backoff": 1, "max_backoff": 2}
 
 
 @pytest.fixture
@@ -23,26 +21,6 @@ def limits(server_url: str) -> Iterator[LimiterBackend]:
     client: Any = redis.Redis.from_url(server_url)
     yield LimiterBackend(client=client)
     client.close()
-
-
-def doubler(house: House, **options: Any) -> Any:
-    """An actor that doubles the number it is given."""
-
-    @dramatiq.actor(broker=house.broker, **options)
-    def double(number: int) -> int:
-        return 2 * number
-
-    return double
-
-
-def adder(house: House, **options: Any) -> Any:
-    """An actor that adds the numbers it is given."""
-
-    @dramatiq.actor(broker=house.broker, **options)
-    def add(*numbers: int) -> int:
-        return sum(numbers)
-
-    return add
 
 
 # Rate limiters.

@@ -8,9 +8,7 @@ import pytest
 from dramatiq.errors import RateLimitExceeded
 from dramatiq.middleware import CurrentMessage
 
-from tests.actors.houses import House, Said, current, failing, keep_diary, work_off
-
-QUICK: dict[str, Any] = {"min_backoff": 1, "max_backoff": 2}
+from tests.actors.houses import QUICK, House, Said, current, failing, keep_diary, work_off
 
 
 def no_luck() -> ValueError:

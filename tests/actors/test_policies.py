@@ -176,3 +176,26 @@ def test_an_async_handler_past_its_timeout_is_cancelled_and_the_test_is_not(in_a
             stage.advance("1m")
         assert stage.outcomes() == ["retried", "succeeded"]
         assert isinstance(stage.attempts[0].error, HandlerTimeout)
+
+
+# Many actors of one event.
+
+
+def test_actors_of_one_event_start_in_order_and_the_failure_of_one_runs_no_other_again() -> None:
+    app = new_app()
+    started: list[tuple[str, int]] = []
+
+    def declare(name: str) -> None:
+        def handler(event: OrderPlaced, ctx: Context) -> None:
+            started.append((name, ctx.attempt))
+            if name == "middle" and ctx.attempt == 1:
+                raise ConnectionError("not now")
+
+        app.actor(name=name, retry=Retry.every("1m"))(handler)
+
+    for name in ("one", "middle", "another"):
+        declare(name)
+    with staged(app) as stage:
+        app.publish(OrderPlaced("A"))
+        stage.advance("5m")
+    assert started == [("one", 1), ("middle", 1), ("another", 1), ("middle", 2)]

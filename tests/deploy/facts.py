@@ -3,9 +3,12 @@
 import inspect
 from pathlib import Path
 
+from cyclopts import CycloptsError
+
 from callboard import Callboard
 from callboard.actors.settings import DEFAULTS
 from callboard.actors.url_file import URL_FILE
+from callboard.cli.program import program
 from callboard.messages.timing import duration_ms
 from callboard.middleware.timeout import LONGEST_TIMEOUT
 
@@ -30,3 +33,12 @@ def settings_faults(names: object) -> list[str]:
     assert isinstance(names, list | dict | set)
     ours = sorted(str(name) for name in names if str(name).startswith("CALLBOARD_"))
     return [f"{name} is not a setting" for name in ours if name not in SETTINGS]
+
+
+def command_faults(words: list[str]) -> list[str]:
+    """What the real command line has against the words after `callboard`, without running them."""
+    try:
+        program(words[0]).parse_args(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return [f"callboard {' '.join(words)}: {type(error).__name__}"]
+    return []

@@ -54,4 +54,12 @@ def _measured(attempt: "Attempt", began: float) -> Measured:
     except AttributeError:
         # A layer answered before it was read, or it cannot be read; a plain message has none.
         event = OTHER if policy.contracts else PLAIN
-    return Measured(policy.actor, event, began, monotonic(), None if items is None else items.counts)
+    span = attempt.span
+    return Measured(
+        policy.actor,
+        event,
+        began,
+        monotonic(),
+        None if items is None else items.counts,
+        None if span is None else span.kept_trace_id,
+    )

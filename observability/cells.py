@@ -2,7 +2,8 @@
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from .metrics import BY_NAME, Instrument
 
@@ -13,15 +14,29 @@ _FEW = 8
 """Up to so many values are put into their buckets one by one; more are sorted first, which is quicker."""
 
 
+class Exemplar(NamedTuple):
+    """One value of a bucket that can be looked at: its trace was kept."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    value: float
+    at: float
+    """When it was measured, seconds since the epoch."""
+
+
 class Tally:
     """One histogram: how many values fell into each bucket, and their sum."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "exemplars", "total")
 
-    def __init__(self, counts: list[int], total: float = 0.0) -> None:
+    def __init__(
+        self, counts: list[int], total: float = 0.0, exemplars: Mapping[int, Exemplar] | None = None
+    ) -> None:
         self.counts = counts
         """One for each bucket, and one for what is beyond them."""
         self.total = total
+        self.exemplars: dict[int, Exemplar] = dict(exemplars or {})
+        """The latest of each bucket, by its position, if any was traced."""
 
     def add(self, values: list[float], buckets: Sequence[float]) -> None:
         """Put values in; it may sort them."""
@@ -39,11 +54,22 @@ class Tally:
             counts[-1] += len(values) - below
         self.total += sum(values)
 
-    def merge(self, counts: Sequence[int], total: float) -> None:
+    def show(self, exemplar: Exemplar, buckets: Sequence[float]) -> None:
+        """Keep an exemplar of a value that is in here, unless its bucket has a later one."""
+        self._show_in(bisect_left(buckets, exemplar.value), exemplar)
+
+    def merge(self, other: "Tally") -> None:
         """Add another one."""
-        for position, count in enumerate(counts):
+        for position, count in enumerate(other.counts):
             self.counts[position] += count
-        self.total += total
+        self.total += other.total
+        for position, exemplar in other.exemplars.items():
+            self._show_in(position, exemplar)
+
+    def _show_in(self, position: int, exemplar: Exemplar) -> None:
+        known = self.exemplars.get(position)
+        if known is None or known.at <= exemplar.at:
+            self.exemplars[position] = exemplar
 
 
 class Book:
@@ -72,6 +98,10 @@ class Book:
             tally.counts[bisect_left(instrument.buckets, value)] += times
             tally.total += value * times
 
+    def show(self, instrument: Instrument, labels: LabelValues, exemplar: Exemplar) -> None:
+        """Keep an exemplar of a value that was put into a histogram."""
+        self._tally(instrument, labels).show(exemplar, instrument.buckets)
+
     def merge(self, other: "Book") -> None:
         """Add all of another book; what is no instrument here is left out, as one of another version."""
         for name, counters in other.counters.items():
@@ -81,7 +111,7 @@ class Book:
         for name, labels, tally in other.tallies():
             instrument = BY_NAME.get(name)
             if instrument is not None and len(tally.counts) == len(instrument.buckets) + 1:
-                self._tally(instrument, labels).merge(tally.counts, tally.total)
+                self._tally(instrument, labels).merge(tally)
 
     def tallies(self) -> Iterator[tuple[str, LabelValues, Tally]]:
         """Every histogram."""

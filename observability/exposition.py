@@ -7,7 +7,7 @@ with many events and queues has thousands.
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from .cells import Book, LabelValues, Tally
+from .cells import Book, Exemplar, LabelValues, Tally
 from .metrics import INSTRUMENTS, Instrument, Kind
 
 Values = Mapping[LabelValues, float]
@@ -29,7 +29,8 @@ def exposition(book: Book, states: Mapping[str, Values], namespace: str, *, open
         elif name in book.histograms:
             lines += _head(instrument, namespace, openmetrics=openmetrics)
             for labels, tally in book.histograms[name].items():
-                lines += _tally(f"{namespace}_{name}", instrument, labels, tally)
+                exemplars = tally.exemplars if openmetrics else {}
+                lines += _tally(f"{namespace}_{name}", instrument, labels, tally, exemplars)
     lines.append("# EOF\n" if openmetrics else "")
     return "\n".join(lines).encode()
 
@@ -56,15 +57,22 @@ def _values(name: str, labels: tuple[str, ...], values: Values) -> Iterator[str]
         yield f"{name}{{{told}}} {value!r}" if told else f"{name} {value!r}"
 
 
-def _tally(name: str, instrument: Instrument, labels: LabelValues, tally: Tally) -> Iterator[str]:
+def _tally(
+    name: str, instrument: Instrument, labels: LabelValues, tally: Tally, exemplars: Mapping[int, Exemplar]
+) -> Iterator[str]:
     told = _told(instrument.labels, labels)
     comma = "," if told else ""
     upto = 0
-    for bound, count in zip(_bounds(instrument.buckets), tally.counts, strict=True):
+    for position, (bound, count) in enumerate(zip(_bounds(instrument.buckets), tally.counts, strict=True)):
         upto += count
-        yield f'{name}_bucket{{{told}{comma}le="{bound}"}} {upto}'
+        shown = _shown(exemplars[position]) if position in exemplars else ""
+        yield f'{name}_bucket{{{told}{comma}le="{bound}"}} {upto}{shown}'
     yield f"{name}_count{{{told}}} {upto}"
     yield f"{name}_sum{{{told}}} {tally.total!r}"
+
+
+def _shown(exemplar: Exemplar) -> str:
+    return f' # {{trace_id="{_escaped(exemplar.trace_id)}"}} {exemplar.value!r} {exemplar.at:.3f}'
 
 
 @lru_cache(64)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from .cells import Book, LabelValues, Tally
 from .metrics import INSTRUMENTS, Instrument, Kind, Seer
@@ -71,8 +71,10 @@ def _tallies_of(instrument: Instrument, tallies: dict[LabelValues, Tally], names
 
 def _samples_of(name: str, labels: dict[str, str], tally: Tally, bounds: list[str]) -> Iterator[Sample]:
     upto = 0
-    for bound, count in zip(bounds, tally.counts, strict=True):
+    for position, (bound, count) in enumerate(zip(bounds, tally.counts, strict=True)):
         upto += count
-        yield Sample(f"{name}_bucket", {**labels, "le": bound}, upto)
+        shown = tally.exemplars.get(position)
+        exemplar = None if shown is None else Exemplar({"trace_id": shown.trace_id}, shown.value, shown.at)
+        yield Sample(f"{name}_bucket", {**labels, "le": bound}, upto, exemplar=exemplar)
     yield Sample(f"{name}_count", labels, upto)
     yield Sample(f"{name}_sum", labels, tally.total)

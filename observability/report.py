@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from .cells import Book, LabelValues, Tally
+from .cells import Book, Exemplar, LabelValues, Tally
 from .metrics import BY_NAME
 
 MOST_BYTES = 32_768
@@ -12,6 +12,8 @@ MOST_BYTES = 32_768
 
 _SERIES_BYTES = 40
 """What a series takes beside its labels, and a histogram for each bucket a part of it."""
+
+_EXEMPLAR_BYTES = 56
 
 
 class Vitals(msgspec.Struct, frozen=True, array_like=True):
@@ -61,6 +63,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     """What was added to each counter since the last report, by instrument."""
     histograms: dict[str, list[tuple[LabelValues, list[int], float]]] = {}
     """What was added to each histogram: its buckets and its sum."""
+    exemplars: dict[str, list[tuple[LabelValues, dict[int, Exemplar]]]] = {}
+    """Of histograms with traced values: the latest of each bucket, by its position."""
 
     def book(self) -> Book:
         """What it adds, but for what is no instrument here."""
@@ -73,6 +77,11 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
             for labels, counts, total in tallies:
                 if _fits(name, labels):
                     book.histograms.setdefault(name, {})[labels] = Tally(counts, total)
+        for name, shown in self.exemplars.items():
+            for labels, exemplars in shown:
+                tally = book.histograms.get(name, {}).get(labels)
+                if tally is not None:
+                    tally.exemplars = {at: each for at, each in exemplars.items() if at < len(tally.counts)}
         return book
 
 
@@ -102,7 +111,7 @@ def parts_of(book: Book, most_bytes: int = MOST_BYTES) -> Iterator[Book]:
                 part, size = Book(), 0
     for name, labels, tally in book.tallies():
         part.histograms.setdefault(name, {})[labels] = tally
-        size += _size_of(labels) + 9 * len(tally.counts)
+        size += _size_of(labels) + 9 * len(tally.counts) + _EXEMPLAR_BYTES * len(tally.exemplars)
         if size > most_bytes:
             yield part
             part, size = Book(), 0
@@ -120,6 +129,15 @@ def histograms_of(book: Book) -> dict[str, list[tuple[LabelValues, list[int], fl
         name: [(labels, tally.counts, tally.total) for labels, tally in known.items()]
         for name, known in book.histograms.items()
     }
+
+
+def exemplars_of(book: Book) -> dict[str, list[tuple[LabelValues, dict[int, Exemplar]]]]:
+    """A book's exemplars as a report has them."""
+    shown: dict[str, list[tuple[LabelValues, dict[int, Exemplar]]]] = {}
+    for name, labels, tally in book.tallies():
+        if tally.exemplars:
+            shown.setdefault(name, []).append((labels, tally.exemplars))
+    return shown
 
 
 def _size_of(labels: LabelValues) -> int:

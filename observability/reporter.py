@@ -11,7 +11,17 @@ from pathlib import Path
 import structlog
 
 from .cells import Book, Cells
-from .report import MOST_BYTES, Place, Report, Vitals, counters_of, encode_report, histograms_of, parts_of
+from .report import (
+    MOST_BYTES,
+    Place,
+    Report,
+    Vitals,
+    counters_of,
+    encode_report,
+    exemplars_of,
+    histograms_of,
+    parts_of,
+)
 from .tracebacks import report
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.metrics")
@@ -80,6 +90,7 @@ class Reporter:
             leaving,
             counters_of(part),
             histograms_of(part),
+            exemplars_of(part),
         )
         try:
             self._socket.sendto(encode_report(report), self._path)

@@ -20,7 +20,7 @@ from ..messages.delivery import (
 )
 from ..messages.errors import UnreadableBody
 from ..messages.items import ItemCounts, ItemStatus
-from .cells import Book
+from .cells import Book, Exemplar
 from .metrics import (
     AGE,
     ATTEMPTS,
@@ -62,6 +62,8 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
     ended: float
     items: ItemCounts | None = None
     """How its items fared, if its handler worked through some."""
+    trace_id: str | None = None
+    """The trace that it is part of, if that is kept."""
 
 
 class Posted(Protocol):
@@ -134,6 +136,7 @@ def _observe_ends(book: Book, queue: str, actor: str, event: str, deliveries: li
     attempts: list[float] = []
     clock: Clock | None = None
     offset = 0.0
+    traced: list[tuple[str, float, float, float]] = []
     for delivery in deliveries:
         measured: Measured = delivery.measured
         began, ended, stored = measured.began, measured.ended, delivery.stored
@@ -142,6 +145,8 @@ def _observe_ends(book: Book, queue: str, actor: str, event: str, deliveries: li
             offset = _offset(clock)
         took.append(ended - began)
         ages.append(offset + ended - int(stored[FINGERPRINT_SIZE:ACCEPTED_END]) / 1000)
+        if measured.trace_id is not None:
+            traced.append((measured.trace_id, took[-1], ages[-1], offset + ended))
         if delivery.history.attempts:
             attempts.append(delivery.history.attempts + 1)
         else:
@@ -151,6 +156,9 @@ def _observe_ends(book: Book, queue: str, actor: str, event: str, deliveries: li
     book.observe(PROCESSING, (queue, actor), took)
     book.observe(WAIT, (queue,), waits)
     book.observe(AGE, (event,), ages)
+    for trace_id, seconds, age, at in traced:
+        book.show(PROCESSING, (queue, actor), Exemplar(trace_id, seconds, at))
+        book.show(AGE, (event,), Exemplar(trace_id, age, at))
 
 
 def _offset(clock: Clock) -> float:
@@ -177,7 +185,11 @@ def _record_one(book: Book, names: Names, delivery: Delivery, outcome: Outcome) 
     if kind in ENDS:
         _observe_ends(book, queue, actor, event, [delivery])
         return
-    book.observe(PROCESSING, (queue, actor), [measured.ended - measured.began])
+    seconds = measured.ended - measured.began
+    book.observe(PROCESSING, (queue, actor), [seconds])
+    if measured.trace_id is not None:
+        at = _offset(delivery.clock) + measured.ended
+        book.show(PROCESSING, (queue, actor), Exemplar(measured.trace_id, seconds, at))
     if not delivery.history.attempts and kind is not OutcomeKind.RELEASED:
         wait = _offset(delivery.clock) + measured.began - delivery.due_at / 1000
         book.observe(WAIT, (queue,), [wait])

@@ -56,6 +56,11 @@ class Processing:
         told = self._span.get_span_context()
         return trace.format_trace_id(told.trace_id) if told.is_valid else None
 
+    @property
+    def kept_trace_id(self) -> str | None:
+        """The same, of a trace that was sampled: there will be something to look at."""
+        return self.trace_id if self._span.get_span_context().trace_flags.sampled else None
+
     def end(self, attributes: Attributes, failed_with: str | None, error: BaseException | None) -> None:
         """Tell what it came to; with `failed_with`, the class of an error, it has failed."""
         if self._ended:

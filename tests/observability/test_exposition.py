@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from callboard.observability.cells import Book
+from callboard.observability.cells import Book, Exemplar
 from callboard.observability.collector import values_of
 from callboard.observability.exposition import exposition, wants_openmetrics
 from callboard.observability.families import BookCollector
@@ -44,6 +44,8 @@ def full_book() -> Book:
                 book.add(instrument, labels, 3)
             elif instrument.kind is Kind.HISTOGRAM:
                 book.observe(instrument, labels, [0.0001, 0.3, 1e6])
+                book.show(instrument, labels, Exemplar("0af7651916cd43dd8448eb211c80319c", 0.3, 1.7e9))
+                book.show(instrument, labels, Exemplar("b7ad6b7169203331b7ad6b7169203331", 1e6, 1.7e9))
     return book
 
 
@@ -61,11 +63,19 @@ def states() -> dict[str, Any]:
 Families = dict[tuple[str, str, str], list[tuple[Any, ...]]]
 
 
+def shown(exemplar: Any) -> tuple[Any, ...]:
+    """What an exemplar says; nothing if there is none."""
+    if exemplar is None:
+        return ()
+    return exemplar.labels["trace_id"], exemplar.value, float(exemplar.timestamp)
+
+
 def told(read: Callable[[str], Iterable[Metric]], text: bytes) -> Families:
     """What a text says, whatever the order."""
     return {
         (family.name, family.type, family.documentation): sorted(
-            (sample.name, tuple(sorted(sample.labels.items())), sample.value) for sample in family.samples
+            (sample.name, tuple(sorted(sample.labels.items())), sample.value, shown(sample.exemplar))
+            for sample in family.samples
         )
         for family in read(text.decode())
     }
@@ -81,6 +91,7 @@ def test_it_says_what_prometheus_client_would_say(openmetrics: bool) -> None:
     read = read_openmetrics if openmetrics else read_text
     assert told(read, ours) == told(read, theirs)
     assert len(told(read, ours)) > 15
+    assert (b"# {trace_id=" in ours) == openmetrics
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

@@ -1,6 +1,7 @@
 """Tells whether a server will keep what a mailbox entrusts to it."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -13,6 +14,12 @@ from .scripts import named_errors
 
 OLDEST_REDIS = (7, 0)
 """The first release whose scripts may settle when the server is full."""
+
+MOST_APART = 5.0
+"""Seconds by which the clocks of a server and of this host may differ unsaid."""
+
+NEARLY_FULL = 0.9
+"""The part of a server's maxmemory from which on that is worth a word."""
 
 Facts = Mapping[str, Any]
 """What a server tells of itself: the answers of INFO and CONFIG GET by name, as redis-py reads them."""
@@ -53,31 +60,46 @@ def ensure_suitable(client: "redis.Redis", log: WarningLog, *, is_kept: bool = F
         raise UnsuitableServer("\n".join(refusals))
 
 
-def examine(client: "redis.Redis", *, is_kept: bool = False) -> list[Finding]:
+def examine(
+    client: "redis.Redis", *, is_kept: bool = False, clock: Callable[[], float] = time.time
+) -> list[Finding]:
     """All findings about a server, in one round trip; empty when it is as it should be.
+
+    `clock` is this host's, in seconds since the epoch.
 
     Raises `MailboxUnavailable` when it cannot be reached, `MailboxRefused` for a wrong password.
     """
-    info, config = _ask(client)
+    asked_at = clock()
+    info, config, server_time = _ask(client)
+    halfway = (asked_at + clock()) / 2
     if info is None:
         return [Finding("warn", "the server cannot be examined", "permit the INFO command to this user")]
-    findings = (_version(info), _role(info), _eviction(info), _persistence(info, config, is_kept=is_kept))
+    findings = (
+        _version(info),
+        _role(info),
+        _eviction(info),
+        _persistence(info, config, is_kept=is_kept),
+        _room(info),
+        None if server_time is None else _clocks(server_time - halfway),
+    )
     return [finding for finding in findings if finding is not None]
 
 
-def _ask(client: "redis.Redis") -> tuple[Facts | None, Facts | None]:
-    """What INFO and CONFIG GET say; None for what the server does not permit."""
+def _ask(client: "redis.Redis") -> tuple[Facts | None, Facts | None, float | None]:
+    """What INFO, CONFIG GET and TIME say; None for what the server does not permit."""
     with named_errors(place_of(client.connection_pool)), client.pipeline(transaction=False) as pipeline:
         pipeline.info()
         pipeline.config_get("appendfsync")
         pipeline.config_get("save")
-        info, *config = pipeline.execute(raise_on_error=False)
+        pipeline.time()
+        info, *config, moment = pipeline.execute(raise_on_error=False)
         if isinstance(info, Exception) and not isinstance(info, NoPermissionError):
             raise info
     is_config_told = not any(isinstance(answer, Exception) for answer in config)
     return (
         None if isinstance(info, Exception) else info,
         {name: value for answer in config for name, value in answer.items()} if is_config_told else None,
+        None if isinstance(moment, Exception) else moment[0] + moment[1] / 1e6,
     )
 
 
@@ -136,3 +158,18 @@ def _persistence(info: Facts, config: Facts | None, *, is_kept: bool) -> Finding
             "warn", "the server only takes snapshots: a crash loses what came after the last", mend
         )
     return Finding("warn", "the server keeps nothing on disk: a restart loses every delivery", mend)
+
+
+def _room(info: Facts) -> Finding | None:
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if not most or used < NEARLY_FULL * most:
+        return None
+    what = f"the server's memory is full to {used / most:.0%}; when it is full, events are refused at publish"
+    return Finding("warn", what, "raise its maxmemory, or let workers drain the queues")
+
+
+def _clocks(apart: float) -> Finding | None:
+    if abs(apart) <= MOST_APART:
+        return None
+    what = f"the clocks of the server and of this host differ by {abs(apart):.0f} s; ages err by as much"
+    return Finding("warn", what, "let both be set by NTP")

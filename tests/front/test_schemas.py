@@ -32,6 +32,7 @@ PLAYS: dict[str, tuple[str, ...]] = {
     "dlq list": ("dlq", "list"),
     "dlq replay": ("dlq", "replay", "--all", "--yes"),
     "dlq show": ("dlq", "show", "mail:A-1#1", "--body"),
+    "doctor": ("doctor",),
     "event list": ("event", "list"),
     "event show": ("event", "show", "mail:A-1", "--body"),
     "info": ("info",),

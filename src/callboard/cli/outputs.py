@@ -15,6 +15,7 @@ OUTPUTS = {
     "dlq list": "dlq_shown:Listed",
     "dlq replay": "dlq:Mended",
     "dlq show": "event_shown:RecordShown",
+    "doctor": "doctor:Examined",
     "event list": "event:ListedEvents",
     "event show": "event_shown:EventShown",
     "info": "info:Shown",

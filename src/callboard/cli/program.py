@@ -19,6 +19,7 @@ COMMANDS = {
     "schedule": "List what is due later; cancel or move what has not begun.",
     "routes": "Show which actor subscribes to what.",
     "check": "Check what an app declares, and tell all its faults.",
+    "doctor": "Look at the server, and tell what may lose events there.",
     "schema": "Print the JSON Schemas of contracts, or of what commands print.",
     "server": "Show or hold up the embedded server.",
     "demo": "See it work: a small shop, two workers, and what became of every event.",

@@ -1,0 +1,46 @@
+"""`callboard doctor`: whether a server will keep what a mailbox entrusts to it."""
+
+import msgspec
+from cyclopts import App
+
+from ..actors.mailbox.suitability import Finding, examine
+from .exits import ExitCode
+from .place import Place, address_of, mailbox_at
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
+
+command = App(
+    name="doctor",
+    help_epilogue=examples("callboard doctor", "callboard doctor --json | jq '.findings[].mend'"),
+)
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """What `--json` prints."""
+
+    place: str
+    """Where the mailbox is: a directory, or a URL without a secret."""
+    ok: bool
+    """A worker would start on it."""
+    findings: tuple[Finding, ...]
+
+
+@command.default
+def doctor(*, place: Place | None = None, as_json: AsJson = False) -> ExitCode:
+    """Look at the server as a worker does at its start, and tell what may lose events there.
+
+    `--json` is an object with `place`, `ok` and `findings`, a list of objects: `severity` (`refuse` for what
+    a worker does not start on, `warn`), `what` and `mend`. Exit code 1 when something is to be refused.
+    """
+    keep_logs_off_stdout()
+    settings = (place or Place()).settings()
+    with mailbox_at(settings) as mailbox:
+        findings = examine(mailbox.client, is_kept=settings.url is None)
+    is_ok = all(finding.severity != "refuse" for finding in findings)
+    if as_json:
+        write_json(Examined(address_of(settings), is_ok, tuple(findings)))
+    else:
+        for finding in findings:
+            console().print(f"{finding.severity}: {finding}", highlight=False, soft_wrap=True, markup=False)
+        if not findings:
+            console().print(f"{address_of(settings)}: nothing to mend", highlight=False, soft_wrap=True)
+    return ExitCode.OK if is_ok else ExitCode.FAILED

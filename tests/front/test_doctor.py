@@ -1,0 +1,66 @@
+"""`callboard doctor` tells what is wrong with a real server, and comes to what a worker would."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from callboard.actors.mailbox.suitability import examine
+from callboard.cli.exits import ExitCode
+from tests.actors.mailbox.roles import role_server, url_as
+from tests.front.conftest import InProcess
+from tests.servers import start_server
+
+
+@contextmanager
+def server_with(directory: Path, *options: str) -> Iterator[str]:
+    server = start_server("valkey", directory, *options)
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ((), ExitCode.OK, "nothing to mend"),
+        (("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"), ExitCode.FAILED, "refuse: "),
+        (("--replicaof", "localhost 1"), ExitCode.FAILED, "connect to its primary"),
+        (("--appendonly", "no"), ExitCode.OK, "warn: the server keeps nothing on disk"),
+        (("--maxmemory", "1mb"), ExitCode.OK, "raise its maxmemory"),
+        (("--requirepass", "right"), ExitCode.UNREACHABLE, ""),
+    ],
+)
+def test_each_fault_is_told_with_its_mend(
+    command: InProcess, tmp_path: Path, options: tuple[str, ...], code: ExitCode, told: str
+) -> None:
+    with server_with(tmp_path, *options) as url:
+        answer = command("doctor", "--url", url)
+        assert (answer.code, told in answer.out) == (code, True), answer.out + answer.err
+        if code is not ExitCode.UNREACHABLE:
+            findings = json.loads(command("doctor", "--url", url, "--json").out)
+            assert findings["ok"] is (code is ExitCode.OK)
+            assert bool(findings["findings"]) is bool(options)
+
+
+@pytest.mark.parametrize("role", ["worker", "publisher", "reader", "operator"])
+def test_every_role_may_look_at_the_committed_configuration(
+    command: InProcess, tmp_path: Path, role: str
+) -> None:
+    with role_server("valkey", tmp_path) as server:
+        answer = command("doctor", "--url", url_as(role, server.url))
+    assert (answer.code, "nothing to mend" in answer.out) == (ExitCode.OK, True), answer.out + answer.err
+
+
+@pytest.mark.parametrize(("ahead", "found"), [(0.0, 0), (-60.0, 1), (60.0, 1)])
+def test_clocks_that_differ_are_told(tmp_path: Path, ahead: float, found: int) -> None:
+    with server_with(tmp_path) as url, redis.Redis.from_url(url) as client:
+        seconds, micros = client.time()
+        findings = examine(client, clock=lambda: seconds + micros / 1e6 + ahead)
+    assert [("60 s" in each.what, each.mend) for each in findings] == [
+        (True, "let both be set by NTP")
+    ] * found

@@ -13,7 +13,7 @@ from ..messages.errors import ConfigurationError, UnreadableBody
 from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, RouteBook, Subscription
 from .mailbox.records import EndedRecord, Facts, Redress, Replay, Span, records_in
 
-SLICE = 200
+SLICE = 20
 """Dead letters that are mended in one step: nobody else is served meanwhile."""
 
 Show = Callable[[int], None]

@@ -17,7 +17,9 @@ from .metrics import (
     OLDEST_DEAD,
     OLDEST_READY,
     QUEUE_DELIVERIES,
+    QUEUE_DISCARDED,
     QUEUE_PAUSED,
+    QUEUE_REPLAYED,
     QUEUE_WORKERS,
 )
 from .state import MailboxState, StateSource
@@ -82,7 +84,7 @@ class Collector:
 
 
 def values_of(state: MailboxState) -> dict[str, Values]:
-    """The gauges of a mailbox."""
+    """The gauges of a mailbox, and what it counts of that no worker sees."""
     queues = state.queues
     memory = state.memory
     of_server: dict[str, Values] = (
@@ -100,4 +102,6 @@ def values_of(state: MailboxState) -> dict[str, Values]:
         OLDEST_DEAD.name: {(each.queue,): each.oldest_dead_ms / 1000 for each in queues},
         QUEUE_WORKERS.name: {(each.queue,): each.workers for each in queues},
         QUEUE_PAUSED.name: {(each.queue,): each.paused for each in queues},
+        QUEUE_DISCARDED.name: {(each.queue,): each.discarded for each in queues},
+        QUEUE_REPLAYED.name: {(each.queue,): each.replayed for each in queues},
     }

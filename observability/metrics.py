@@ -216,6 +216,20 @@ QUEUE_WORKERS = Instrument(
 QUEUE_PAUSED = Instrument(
     "queue_paused", Kind.GAUGE, Seer.COLLECTOR, "1 while a queue is paused, else 0.", ("queue",)
 )
+QUEUE_DISCARDED = Instrument(
+    "queue_discarded_total",
+    Kind.COUNTER,
+    Seer.COLLECTOR,
+    "Deliveries that ended discarded, by a worker, a cancel, a purge or an operator, as the mailbox counts.",
+    ("queue",),
+)
+QUEUE_REPLAYED = Instrument(
+    "queue_replayed_total",
+    Kind.COUNTER,
+    Seer.COLLECTOR,
+    "Dead letters that were made live again in a queue, as the mailbox counts.",
+    ("queue",),
+)
 MEMORY_USED = Instrument(
     "server_memory_used_bytes",
     Kind.GAUGE,
@@ -270,6 +284,8 @@ INSTRUMENTS = (
     OLDEST_DEAD,
     QUEUE_WORKERS,
     QUEUE_PAUSED,
+    QUEUE_DISCARDED,
+    QUEUE_REPLAYED,
     MEMORY_USED,
     MEMORY_LIMIT,
     LAST_SUCCESS,

@@ -25,6 +25,10 @@ class QueueState(msgspec.Struct, frozen=True):
     """Worker processes that take from it."""
     paused: int = 0
     """1 if it is."""
+    discarded: int = 0
+    """Deliveries that ever ended discarded: by their worker, by a cancel, a purge or an operator."""
+    replayed: int = 0
+    """Dead letters that were ever made live again in it."""
 
 
 class ServerMemory(msgspec.Struct, frozen=True):

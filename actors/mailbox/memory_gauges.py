@@ -51,6 +51,8 @@ class MemoryGauges:
             oldest_dead_ms=now - dead[0].at if dead else 0,
             workers=self._consumers.values(now).count(queue.name),
             paused=int(queue.pause is not None),
+            discarded=info.discarded,
+            replayed=info.replayed,
         )
 
 

@@ -268,7 +268,7 @@ class Records(Protocol):
         ...
 
 
-def records_in(records: Records, span: Span, a_page: int = 500) -> Iterator[EndedRecord]:
+def records_in(records: Records, span: Span, a_page: int = 100) -> Iterator[EndedRecord]:
     """All records of a span, a page at a time; what is mended meanwhile shifts nothing."""
     page = records.page(span, a_page)
     yield from page.records

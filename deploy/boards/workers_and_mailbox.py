@@ -104,11 +104,27 @@ _MAILBOX = Row(
             width=6,
         ),
         Panel(
+            title="Discarded and replayed",
+            says="As the mailbox counts: what a cancel, a purge or an operator discards as well.",
+            queries=(
+                Query(
+                    "sum by (queue) (rate(callboard_queue_discarded_total[$__rate_interval]))",
+                    "{{queue}} discarded",
+                ),
+                Query(
+                    "sum by (queue) (rate(callboard_queue_replayed_total[$__rate_interval]))",
+                    "{{queue}} replayed",
+                ),
+            ),
+            unit=Unit.PER_SECOND,
+            width=8,
+        ),
+        Panel(
             title="Labels that were not declared",
             says="Values counted as `other` so that the number of series stays what code declares.",
             queries=(rates("callboard_label_overflow_total", "label"),),
             unit=Unit.PER_SECOND,
-            width=12,
+            width=8,
         ),
         Panel(
             title="Versions",
@@ -121,7 +137,7 @@ _MAILBOX = Row(
             ),
             unit=Unit.COUNT,
             kind=Kind.BARS,
-            width=12,
+            width=8,
         ),
     ),
 )

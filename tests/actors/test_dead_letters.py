@@ -12,17 +12,16 @@ from callboard import Callboard, Context, Event, Retry
 from callboard.actors.dead_letters import DeadFilter, DeadLetters
 from callboard.actors.mailbox.forgetting import about_to_be_forgotten
 from callboard.actors.mailbox.infos import DeadLettersInfo, QueueInfo
-from callboard.actors.mailbox.mailbox import Mailbox, Posting, Settlement, Subscription, Target
-from callboard.actors.mailbox.records import Facts
+from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.actors.mailbox.redis import RedisMailbox
-from callboard.messages.delivery import ErrorRecord, History, Outcome, OutcomeKind, Reason
+from callboard.messages.delivery import OutcomeKind, Reason
 from callboard.messages.errors import ConfigurationError
+from tests.actors.buried import bury
 from tests.actors.mailbox.conformance import check_conservation
 from tests.actors.rehearsal import OrderPlaced, OrderShipped, queue_of, until, work_off, working
 
 T = TypeVar("T")
 
-DAY = 24 * 3_600_000
 MEGABYTE = 1 << 20
 
 
@@ -286,39 +285,6 @@ def test_the_reasons_of_all_records_are_what_was_counted(app: Callboard) -> None
 
 
 # How much at once, and for how long.
-
-
-def bury(mailbox: Mailbox, count: int) -> None:
-    """So many dead letters of two kinds."""
-    mailbox.register([Subscription("pay", "orders", {"order.placed": DAY})])
-    errors = [
-        ErrorRecord(kind, "no", 1, origin * 12) for kind, origin in (("KeyError", "a"), ("IOError", "b"))
-    ]
-    for first in range(0, count, 1000):
-        mailbox.publish(
-            [
-                Posting(
-                    "order.placed",
-                    b'{"n":%d}' % number + b"x" * 200,
-                    b"%016x" % number,
-                    (Target("pay", "orders", f"event-{number}", DAY),),
-                    fresh=True,
-                )
-                for number in range(first, first + 1000)
-            ]
-        )
-        taken = mailbox.fetch("orders", 1000, owner="w", lease_ms=600_000).deliveries
-        mailbox.settle(
-            [
-                Settlement(
-                    each,
-                    Outcome(OutcomeKind.DEAD, Reason.MAX_ATTEMPTS),
-                    history=History(1, first_error=errors[n % 2], last_error=errors[n % 2]),
-                    facts=Facts(f"event-{n}", "order.placed", 1),
-                )
-                for n, each in enumerate(taken)
-            ]
-        )
 
 
 @pytest.fixture

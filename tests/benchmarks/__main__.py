@@ -11,7 +11,20 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .cases import backlog, batch, idle, items, micro, mix, policies, process, publish, schedule, waiting
+from .cases import (
+    backlog,
+    batch,
+    idle,
+    items,
+    letters,
+    micro,
+    mix,
+    policies,
+    process,
+    publish,
+    schedule,
+    waiting,
+)
 from .figures import Row
 from .ground import open_ground
 from .machine import look
@@ -29,6 +42,7 @@ CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "schedule": schedule.run,
     "async": waiting.run,
     "items": items.run,
+    "letters": letters.run,
     "micro": micro.run,
 }
 

@@ -51,7 +51,7 @@ def full_book() -> Book:
 
 def states() -> dict[str, Any]:
     """What is looked at and not recorded."""
-    queue = QueueState(HOSTILE, 1, 2, 3, 4, 5, 6789, 1011, 12, 1)
+    queue = QueueState(HOSTILE, 1, 2, 3, 4, 5, 6789, 1011, 12, 1, 13, 14)
     gauges = values_of(MailboxState("valkey 9", (queue,), ServerMemory(7, 8)))
     return gauges | {
         BUILD.name: {("1", "2", HOSTILE): 1},

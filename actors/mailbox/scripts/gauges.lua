@@ -1,8 +1,8 @@
 -- What metrics tell of all queues at one moment.
 -- ARGV: how lately a worker was seen in ms.
 -- Answers for each queue: name, ready, waiting, leased, scheduled, dead ones kept, ms that the oldest ready one has
--- been due, ms since the oldest dead one ended, workers, whether it is paused. And of the server: the bytes of memory
--- that it takes, and its limit or 0; nothing if it does not tell.
+-- been due, ms since the oldest dead one ended, workers, whether it is paused, how many were ever discarded and
+-- replayed. And of the server: the bytes of memory that it takes, and its limit or 0; nothing if it does not tell.
 
 local seen_within = take_number()
 
@@ -56,11 +56,13 @@ local answer = {}
 for _, queue in ipairs(queues) do
   local ready, suspects, lone = READY .. queue, SUSPECTS .. queue, LONE .. queue
   local dead, oldest_dead = dead_in(queue)
+  local counts = call('HMGET', COUNTS .. queue, 'waiting', 'discarded', 'replayed')
   answer[#answer + 1] = {queue,
     call('LLEN', ready) + call('LLEN', suspects) + call('LLEN', lone),
-    tonumber(call('HGET', COUNTS .. queue, 'waiting') or 0),
+    tonumber(counts[1] or 0),
     call('ZCARD', LEASED .. queue), call('ZCARD', SCHEDULED .. queue), dead,
     math.max(oldest_in(ready), oldest_in(suspects), oldest_in(lone)), oldest_dead,
-    call('ZCOUNT', CONSUMERS .. queue, NOW - seen_within, '+inf'), call('EXISTS', PAUSED .. queue)}
+    call('ZCOUNT', CONSUMERS .. queue, NOW - seen_within, '+inf'), call('EXISTS', PAUSED .. queue),
+    tonumber(counts[2] or 0), tonumber(counts[3] or 0)}
 end
 return {answer, memory()}

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from callboard.actors.mailbox.mailbox import Settlement, Subscription
+from callboard.actors.mailbox.records import Redress, Replay, Span, records_in
+from callboard.messages.delivery import OutcomeKind
 from callboard.observability.state import QueueState
 from tests.actors.mailbox.conformance import (
     BRIEF,
@@ -93,6 +95,23 @@ def test_a_dead_one_whose_time_is_over_counts_no_more(virtual_stage: VirtualStag
     assert gauge(virtual_stage).dead == 1
     virtual_stage.let_pass(LONG + 1)
     assert (gauge(virtual_stage).dead, gauge(virtual_stage).oldest_dead_ms) == (0, 0)
+
+
+def test_what_no_worker_sees_end_is_counted_by_the_mailbox(stage: Stage) -> None:
+    records, run = stage.mailbox.records, "run-1"
+    stage.publish(*(posting(target(str(number))) for number in range(6)))
+    taken = stage.fetch(3).deliveries
+    stage.settle(settlement(taken[0], DISCARDED), settlement(taken[1], DEAD), settlement(taken[2], DEAD))
+    assert (gauge(stage).discarded, gauge(stage).replayed) == (1, 0)
+    first, second = records_in(records, Span(QUEUE, OutcomeKind.DEAD))
+    for _ in range(2):  # the reply was lost, so the call is made again
+        assert records.discard([first.id], run) == [Redress.DONE]
+        assert records.replay([Replay(second.id, second.delivery, QUEUE, 1)], run) == [Redress.DONE]
+    assert (gauge(stage).discarded, gauge(stage).replayed) == (2, 1)
+    stage.mailbox.schedule.cancel("receipt:5")
+    assert gauge(stage).discarded == 3
+    assert stage.mailbox.purge(QUEUE) == 3
+    assert (gauge(stage).discarded, gauge(stage).replayed) == (6, 1)
 
 
 def test_workers_are_counted_for_the_queues_they_take_from(stage: Stage) -> None:

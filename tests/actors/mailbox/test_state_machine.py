@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -33,9 +32,10 @@ from callboard.actors.mailbox.mailbox import (
     Suspects,
 )
 from callboard.actors.mailbox.memory import MemoryMailbox
-from callboard.actors.mailbox.records import EndedRecord, Redress, Replay, Span, records_in
+from callboard.actors.mailbox.records import EndedRecord, Redress, Replay
 from callboard.actors.mailbox.schedule import Became, Changed
-from callboard.messages.delivery import NO_HISTORY, Delivery, Outcome, OutcomeKind, Reason
+from callboard.messages.delivery import NO_HISTORY, Outcome, OutcomeKind, Reason
+from callboard.messages.items import ItemRecord
 from callboard.messages.timing import After
 from tests.actors.mailbox.conformance import (
     DEAD,
@@ -54,14 +54,12 @@ from tests.actors.mailbox.conformance import (
     settlement,
     target,
 )
+from tests.actors.mailbox.item_rules import ItemRules, Pair, items, letters_in_order
 from tests.actors.mailbox.lane_watch import LaneWatch
 
 QUEUE_OF = {"receipt": "orders", "audit": "orders", "stock": "stock"}
 FINAL = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE, OutcomeKind.DEAD, OutcomeKind.DISCARDED}
 COMPLETED = {OutcomeKind.SUCCEEDED, OutcomeKind.DUPLICATE}
-
-Pair = tuple[Delivery, Delivery]
-"""A delivery as the model handed it out, and as the subject did."""
 
 Letter = tuple[EndedRecord, EndedRecord]
 """A dead letter as the model keeps it, and as the subject does."""
@@ -97,7 +95,7 @@ choices = st.integers(0, 1000)
 """Which of the deliveries at hand, counted round and round."""
 
 
-class Mailboxes(RuleBasedStateMachine):
+class Mailboxes(ItemRules):
     """Does everything to both mailboxes, and compares what they answer."""
 
     def __init__(self, subject: Stage) -> None:
@@ -132,6 +130,12 @@ class Mailboxes(RuleBasedStateMachine):
     def fetch_and_settle(self, queue: str, kinds: list[Outcome], alone: bool) -> None:
         pairs = self._fetch(queue, len(kinds), alone=alone)
         self._settle_held(list(zip(pairs, kinds, strict=False)), [])
+
+    @rule(queue=queues, outcome=outcomes, some=st.lists(items, max_size=3, unique_by=lambda each: each.field))
+    def fetch_and_work_on_items(self, queue: str, outcome: Outcome, some: list[ItemRecord]) -> None:
+        for pair in self._fetch(queue, 1):
+            assert self.write(pair, some) == [True]
+            self._settle_held([(pair, outcome)], [])
 
     @rule(queue=queues, suspects=suspects)
     def fetch_and_crash(self, queue: str, suspects: Suspects) -> None:
@@ -275,7 +279,7 @@ class Mailboxes(RuleBasedStateMachine):
 
     def _letters(self, queue: str, some: list[int], *, again: bool) -> "list[Letter]":
         """Some of the dead letters, or of those that were mended already, as both mailboxes name them."""
-        listed = [_in_order(each.mailbox, queue) for each in (self.model, self.subject)]
+        listed = [letters_in_order(each.mailbox, queue) for each in (self.model, self.subject)]
         assert [_told(each) for each in listed[0]] == [_told(each) for each in listed[1]]
         pairs = list(zip(*listed, strict=True))
         at_hand = [pair for pair in self.chosen if pair[0].queue == queue] if again else pairs
@@ -388,7 +392,8 @@ class Mailboxes(RuleBasedStateMachine):
         for pair, outcome in sorted(some, key=lambda each: each[1] is not SUCCEEDED or bool(publishing)):
             self.held.remove(pair)
             out = publishing if outcome.kind in COMPLETED else []
-            group.append((settlement(pair[0], outcome, *out), settlement(pair[1], outcome, *out)))
+            mine, theirs = (self.told_of_items(settlement(each, outcome, *out), pair[0]) for each in pair)
+            group.append((mine, theirs))
         for (mine, theirs), held in zip(group, self._settle(group), strict=True):
             if held:
                 self._note(mine)
@@ -416,17 +421,6 @@ def _but_for_times(queue: QueueInfo) -> QueueInfo:
 
 def _as_it_was(letter: EndedRecord) -> Replay:
     return Replay(letter.id, letter.delivery, letter.queue, MIN_WINDOW_MS)
-
-
-def _in_order(mailbox: Mailbox, queue: str) -> list[EndedRecord]:
-    """The dead letters of a queue, each identity's in the order of its deaths; none that a handler published,
-    for their names are the mailboxes' own."""
-    letters = [
-        each
-        for each in records_in(mailbox.records, Span(queue, OutcomeKind.DEAD, bodies=True))
-        if each.id.rpartition("#")[2].isdigit()
-    ]
-    return sorted(letters, key=lambda each: (each.delivery, int(each.id.rpartition("#")[2])))
 
 
 def _told(record: EndedRecord) -> tuple[object, ...]:

@@ -32,6 +32,9 @@ bench: $(VENV)/.dev ## Measure against bare dramatiq, side by side (BENCH="--sho
 chaos: $(VENV)/.dev ## Kill workers and servers under load, N rounds (N=5)
 	$(BIN)/python -m tests.chaos --rounds $(N)
 
+rolling: $(VENV)/.dev ## Restart pools one after another under load, N times (N=5)
+	$(BIN)/python -m tests.chaos.rolling --restarts $(N)
+
 boards: $(VENV)/.dev ## Make the dashboards and alerts in deploy/ anew
 	$(BIN)/python -m deploy.boards
 
@@ -59,4 +62,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: help demo test check format bench chaos boards picture webhooks clean
+.PHONY: help demo test check format bench chaos rolling boards picture webhooks clean

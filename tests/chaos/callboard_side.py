@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Literal
 
@@ -140,23 +140,26 @@ class CallboardSide:
     """Callboard under test."""
 
     events: Sequence[str] = tuple(EVENTS)
+    contracts: Mapping[str, Callable[[str], Event]] = CONTRACTS
+    """What makes an event of each kind with a token."""
+    grace = "3s"
 
     def __init__(self, place: Place, effects: Effects | None) -> None:
         self._threads = place.threads
         self._effects = effects
         mailbox = RedisMailbox(place.url, WORKSPACE, socket_timeout=SOCKET_SECONDS)
-        self._app = Callboard(
+        self.app = Callboard(
             "chaos",
             mailbox=mailbox,
             lease=f"{place.lease_ms}ms",
             # A clock that is an hour off must not make an event too old.
             retry=Retry.every("100ms", give_up_after="30 minutes"),
-            grace="3s",
+            grace=self.grace,
         )
         self._worker: dramatiq.Worker | None = None
-        _declare_threaded(self._app, self)
-        _declare_others(self._app, self)
-        _declare_batches(self._app, self)
+        _declare_threaded(self.app, self)
+        _declare_others(self.app, self)
+        _declare_batches(self.app, self)
 
     def run(self, token: str, ctx: EventContext) -> AbstractContextManager[None]:
         """Around what a handler does."""
@@ -175,8 +178,8 @@ class CallboardSide:
     def publish(self, event: str, tokens: Sequence[str], *, keyed: bool, after_ms: int) -> None:
         """See `Side.publish`."""
         try:
-            self._app.publish_many(
-                [CONTRACTS[event](token) for token in tokens],
+            self.app.publish_many(
+                [self.contracts[event](token) for token in tokens],
                 after=after_ms or None,
                 dedup_key=_token_of if keyed else None,
             )
@@ -187,14 +190,14 @@ class CallboardSide:
 
     def start(self) -> None:
         """See `Side.start`."""
-        self._worker = dramatiq.Worker(self._app.broker, worker_threads=self._threads)
+        self._worker = dramatiq.Worker(self.app.broker, worker_threads=self._threads)
         self._worker.start()
 
     def stop(self) -> None:
         """See `Side.stop`."""
         if self._worker is not None:
             self._worker.stop()
-        self._app.close()
+        self.app.close()
 
 
 def _token_of(event: Event) -> str:

@@ -1,5 +1,6 @@
 """What handlers did, kept in SQLite files outside the system under test, one file a worker process."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -46,13 +47,13 @@ class Effects:
     def run(
         self, token: str, actor: str, key: str, *, fence: int, attempt: int, alone: bool, age: float = 0.0
     ) -> Iterator[None]:
-        """Around what a handler does: `done` when it returns, `failed` when it raises."""
+        """Around what a handler does: `done` if it returns, `failed` if it raises, `cut` if cancelled."""
         row = self._start((token, actor, key, fence, attempt, alone, age))
         self._spring("mid-handler")
         try:
             yield
-        except BaseException:
-            self._end(row, "failed")
+        except BaseException as error:
+            self._end(row, "cut" if isinstance(error, asyncio.CancelledError) else "failed")
             raise
         self._end(row, "done")
         self._spring("effect done")

@@ -37,6 +37,8 @@ class Event(msgspec.Struct, frozen=True):
     """Whom a publish of it is delivered to: all of them, or none."""
     weight: int
     """How often it is published, compared with the others."""
+    steady: int = 0
+    """The same in the steady load under which pools are restarted."""
     ending: Ending = "completed"
     causes: bool = False
     """Its handler publishes one follow-up, which must exist if the delivery completed, and only then."""
@@ -45,14 +47,19 @@ class Event(msgspec.Struct, frozen=True):
 EVENTS = {
     event.name: event
     for event in (
-        Event("quick", ("quick", "echo"), 8),
-        Event("slow", ("slow",), 3),
-        Event("flaky", ("flaky",), 3),
-        Event("cause", ("cause",), 3, causes=True),
-        Event("waiting", ("waiting",), 3),
-        Event("batched", ("batched",), 3),
+        Event("quick", ("quick", "echo"), 8, 80),
+        Event("slow", ("slow",), 3, 30),
+        Event("flaky", ("flaky",), 3, 20),
+        Event("cause", ("cause",), 3, 30, causes=True),
+        Event("waiting", ("waiting",), 3, 30),
+        Event("batched", ("batched",), 3, 40),
         Event("doomed", ("doomed",), 1, ending="dead", causes=True),
         Event("dropped", ("dropped",), 1, ending="discarded"),
+        Event("long", ("long",), 0, 30),
+        Event("lengthy", ("lengthy",), 0, 30),
+        Event("patient", ("patient",), 0, 3),
+        Event("ordered", ("ordered",), 0, 40),
+        Event("itemised", ("itemised",), 0, 6),
     )
 }
 
@@ -69,6 +76,11 @@ QUEUES = {
     "dropped": "end",
     MINE: "mine",
     MINES: "mines",
+    "long": "long",
+    "lengthy": "loop",
+    "patient": "loop",
+    "ordered": "ordered",
+    "itemised": "items",
 }
 """The queue of each actor."""
 

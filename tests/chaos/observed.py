@@ -34,7 +34,8 @@ class Run(msgspec.Struct, frozen=True):
     """The worker process."""
     started: float
     ended: float | None
-    result: Literal["open", "done", "failed"]
+    result: Literal["open", "done", "failed", "cut"]
+    """`cut` when its worker stopped and could not wait for it."""
     age: float = 0.0
     """Seconds since its publish, as the handler was told."""
 

@@ -26,6 +26,9 @@ broken connection, forgotten scripts, a full server or an orderly end explain no
 
 KILLS = {"kill worker", "trap"}
 
+END_POOL = "end pool"
+"""An orderly end, from the signal to the exit: it explains only what was cut off, and costs no attempt."""
+
 OF_SERVER = {"kill server", "stop server", "stop server for long", "load server", "read only", "forbid"}
 
 REACH_SECONDS = 1.0
@@ -106,7 +109,10 @@ def _pairs(runs: Iterable[Run]) -> Iterable[tuple[Run, Run]]:
 
 
 def _explains(cause: Disturbance, first: Run, second: Run) -> bool:
-    """Whether a disturbance may have cost the first of two runs its lease."""
+    """Whether a disturbance may have cost the first of two runs its lease, or cut it off."""
+    if cause.kind == END_POOL:
+        is_cut = first.result == "cut" and first.ended is not None and cause.member == first.member
+        return is_cut and cause.start <= (first.ended or 0.0) <= cause.end
     if cause.kind not in COSTS_A_LEASE or cause.member not in {None, first.member}:
         return False
     # The holder of the older lease may start after the other, having been stopped in between.

@@ -52,6 +52,11 @@ class Exporter:
         self.leaving = False
         """Set when the pool stops: what its workers still do is shown until they are gone."""
 
+    @property
+    def address(self) -> str | None:
+        """Where it listens; None as long as it does not."""
+        return None if self._listener is None else self._listener.address
+
     def run(self) -> None:
         """Work until the pool is gone."""
         try:

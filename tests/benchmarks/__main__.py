@@ -5,11 +5,14 @@ machines that others use too, so what it does not meet is only told.
 """
 
 import argparse
+import logging
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import structlog
 
 from .cases import (
     backlog,
@@ -23,6 +26,7 @@ from .cases import (
     process,
     publish,
     schedule,
+    scrape,
     waiting,
 )
 from .figures import Row
@@ -43,6 +47,7 @@ CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "async": waiting.run,
     "items": items.run,
     "letters": letters.run,
+    "scrape": scrape.run,
     "micro": micro.run,
 }
 
@@ -56,6 +61,8 @@ UNMET = 3
 def main() -> int:
     """Run what is asked for; the exit code."""
     wanted = _arguments()
+    # What parts of Callboard have to say in this process would stand among the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     plan = Plan(wanted.server, wanted.short, wanted.rounds)
     with open_ground(plan.server) as ground:
         server = ground.version()

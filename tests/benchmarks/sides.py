@@ -57,7 +57,7 @@ class WatchedMailbox(RedisMailbox):
         return held
 
 
-Policies = Literal["none", "stack", "ordered", "limited"]
+Policies = Literal["none", "stack", "measured", "ordered", "limited"]
 """What is said of the actor that takes orders."""
 
 
@@ -97,7 +97,7 @@ def _said(name: str, policies: Policies) -> ActorOptions:
             return {"name": name, "ordered": True}
         case "limited":
             return {"name": name, "concurrency": 100}
-        case "none":
+        case "none" | "measured":
             return {"name": name}
 
 
@@ -107,7 +107,7 @@ def callboard_app(spec: Spec, tally: Tally | None = None) -> Callboard:
     app = Callboard(
         "bench",
         mailbox=WatchedMailbox(spec.url, spec.workspace, tally),
-        metrics="none",
+        metrics="127.0.0.1:0" if spec.policies == "measured" else "none",
         in_flight=spec.in_flight,
     )
     if "order" in spec.actors:

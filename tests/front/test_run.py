@@ -74,11 +74,14 @@ def test_ctrl_c_waits_for_the_handler_and_a_second_one_does_not(
     assert process.wait(30) == ExitCode.FAILED
 
 
-def test_a_pool_whose_worker_is_killed_ends_as_failed(callboard: Run, start: Start, shop: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_a_pool_that_loses_a_worker_ends_as_failed(
+    callboard: Run, start: Start, shop: Path, by: signal.Signals
+) -> None:
     process = start(RUN)
     _send(callboard, "A-1")
     worker, _ = _await_effect(shop, "A-1")
-    os.kill(worker, signal.SIGKILL)
+    os.kill(worker, by)
     assert process.wait(30) == ExitCode.FAILED
 
 

@@ -25,6 +25,7 @@ from .loading import load_app
 from .place import naming
 from .rehearsal import rehearse
 from .terminal import examples, keep_logs_off_stdout
+from .told import told_by_signal
 
 SOURCES = "**/*.py"
 """dramatiq's own pattern, `**.py`, matches no file since watchdog 7."""
@@ -86,8 +87,8 @@ def run(
     127.0.0.1:9191, is the first pool's on a machine, and another pool says that it serves none.
     Logs go to stderr: JSON, or in colour on a terminal; with `debug` a line for each success as well.
     Ctrl-C or SIGTERM ends the pool when the handlers that run have ended; a second one at once (exit
-    code 1). When a worker process dies, the whole pool ends with exit code 1: let a supervisor start
-    it anew.
+    code 1). When a worker process dies or is told to end, the whole pool ends with exit code 1: let a
+    supervisor start it anew.
     """
     if metrics is not None:
         os.environ[RUN_METRICS] = metrics
@@ -99,7 +100,11 @@ def run(
     arguments += ["--skip-logging"]
     arguments += ["--watch", str(watch), "--watch-include", SOURCES] if watch else []
     _come_back_as_this_command()
-    return _exit_code(dramatiq.main(dramatiq.make_argument_parser().parse_args(arguments)))
+    with told_by_signal() as was_told:
+        code = dramatiq.main(dramatiq.make_argument_parser().parse_args(arguments))
+        # A worker that was told to end by itself, as by a guard of the machine's memory, ends well and takes
+        # its pool along, which nobody told to.
+        return _exit_code(code) if code or was_told() else ExitCode.FAILED
 
 
 def _set_up_logs(level: str | None) -> None:

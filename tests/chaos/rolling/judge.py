@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tests.chaos.observed import Observed, Run
 
-from .pool import SUPERVISOR_SECONDS, Stop
+from .pool import EXIT_CODES, SUPERVISOR_SECONDS, Stop
 from .side import lane_of, number_of
 
 
@@ -19,8 +19,8 @@ def _late(stops: Iterable[Stop]) -> Iterable[str]:
     for stop in stops:
         if stop.seconds >= SUPERVISOR_SECONDS:
             yield f"killed: {stop.pool} has not ended {stop.seconds:.1f} s after it was told to ({stop.how})"
-        elif stop.code and stop.how == "end":
-            yield f"exit code {stop.code}: {stop.pool}"
+        elif stop.code != EXIT_CODES[stop.how]:
+            yield f"exit code {stop.code}: {stop.pool} ({stop.how})"
 
 
 def _taken_over(seen: Observed) -> Iterable[str]:

@@ -19,6 +19,9 @@ from .side import PLACE
 How = Literal["end", "reload", "end worker"]
 """SIGTERM to the pool, SIGHUP to the pool, or SIGTERM to one of its worker processes."""
 
+EXIT_CODES: dict[How, int | None] = {"end": 0, "reload": None, "end worker": 1}
+"""Of the pool; one that nobody told to end is to be begun anew by its supervisor."""
+
 PROCESSES = 2
 SUPERVISOR_SECONDS = 10.0
 """What a supervisor gives a pool from SIGTERM until it kills it, a third of Kubernetes' default."""

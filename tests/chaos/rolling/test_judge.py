@@ -131,4 +131,5 @@ def test_a_stop_that_takes_too_long_or_does_not_end_well_is_found() -> None:
     assert found(stop(ended=20.0 + SUPERVISOR_SECONDS, code=-9)) == [
         f"killed: pool1 has not ended {SUPERVISOR_SECONDS:.1f} s after it was told to (end)"
     ]
-    assert found(stop(code=1)) == ["exit code 1: pool1"]
+    assert found(stop(code=1)) == ["exit code 1: pool1 (end)"]
+    assert found(stop(how="end worker", code=0)) == ["exit code 0: pool1 (end worker)"]

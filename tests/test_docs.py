@@ -227,18 +227,18 @@ def command_in(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str
     return words[:2] if has_others and words[1:2] and words[1].isalpha() else words[:1]
 
 
-def test_the_readme_tells_every_command_in_its_own_words() -> None:
-    told = {row[0].removeprefix("callboard "): row[1] for row in rows_under("README.md", "command")}
+def test_the_reference_tells_every_command_in_its_own_words() -> None:
+    told = {row[0].removeprefix("callboard "): row[1] for row in rows_under("docs/reference.md", "command")}
     assert told == COMMANDS
 
 
-def test_the_readme_tells_the_exit_codes() -> None:
-    told = {int(row[0]): row[1] for row in rows_under("README.md", "exit code")}
+def test_the_reference_tells_the_exit_codes() -> None:
+    told = {int(row[0]): row[1] for row in rows_under("docs/reference.md", "exit code")}
     assert told == {code.value: meaning for code, meaning in MEANINGS.items()}
 
 
-def test_the_readme_tells_every_setting_and_its_default() -> None:
-    rows = rows_under("README.md", "constructor")
+def test_the_reference_tells_every_setting_and_its_default() -> None:
+    rows = rows_under("docs/reference.md", "constructor")
     parameters = inspect.signature(Callboard).parameters
     assert [row[0] for row in rows] == [name for name in parameters if name != "name"]
     elsewhere = {row[0]: row[1:3] for row in rows if row[1] or row[2]}

@@ -1,15 +1,18 @@
 """The outermost layer: measures each attempt, to be counted once its outcome is durable."""
 
+import threading
 from collections.abc import Generator
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ..messages.delivery import Outcome
+from ..messages.delivery import Outcome, OutcomeKind, Reason
 from ..observability.metrics import OTHER, PLAIN
 from ..observability.recorder import NAMESPACE, Recorder
 from ..observability.settled import Attempted, Measured
+from .plain_delivery import id_of
 
 if TYPE_CHECKING:
+    from dramatiq.broker import MessageProxy
     from prometheus_client import CollectorRegistry
 
     from .attempt import Attempt
@@ -36,6 +39,7 @@ class MetricsLayer:
     def __init__(self, registry: "CollectorRegistry", *, namespace: str = NAMESPACE) -> None:
         self.recorder = Recorder()
         self.recorder.register(registry, namespace=namespace)
+        self._latest = _Latest()
 
     def __call__(self, attempt: "Attempt") -> Generator[None, Outcome, Outcome]:
         """The layer."""
@@ -44,7 +48,25 @@ class MetricsLayer:
         delivery = attempt.delivery
         delivery.measured = _measured(attempt, began)
         self.recorder.settled([Attempted(delivery, outcome)], [True])
+        self._latest.id, self._latest.is_dead = delivery.id, outcome.kind is OutcomeKind.DEAD
         return outcome
+
+    def nacked(self, message: "MessageProxy") -> None:
+        """Count a message that is dead by dramatiq's word, and not by that of its last attempt.
+
+        To be called by the thread that made the attempt, if there was one: dramatiq may find it too old.
+        """
+        was_attempted = self._latest.id == id_of(message)
+        if not (was_attempted and self._latest.is_dead):
+            reason = Reason.MAX_ATTEMPTS if was_attempted else Reason.MAX_AGE
+            self.recorder.given_up(message.queue_name, message.actor_name, reason)
+
+
+class _Latest(threading.local):
+    """The last attempt that a thread made."""
+
+    id: str = ""
+    is_dead: bool = False
 
 
 def _measured(attempt: "Attempt", began: float) -> Measured:

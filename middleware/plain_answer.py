@@ -12,7 +12,7 @@ class DeadLettered(dramatiq.DramatiqError):
     """Raised out of a plain actor whose message is dead for another reason than an exception of its own."""
 
     def __init__(self, outcome: Outcome) -> None:
-        Exception.__init__(self, f"{outcome.reason}: {outcome.detail or ''}")
+        super().__init__(f"{outcome.reason}: {outcome.detail or ''}")  # type: ignore[no-untyped-call]  # dramatiq's is not typed
 
 
 class Again(SkipMessage):

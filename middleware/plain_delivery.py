@@ -29,7 +29,7 @@ def delivery_of(message: MessageProxy, *, has_dedup: bool = True) -> Delivery:
     a dedup store compares fingerprints, and without one none is made.
     """
     fingerprint = fingerprint_of(message) if has_dedup else NO_FINGERPRINT
-    identity = f"{message.actor_name}:{message.message_id}"
+    identity = id_of(message)
     own: Delivery | None = getattr(message, "delivery", None)
     if own is not None:
         header = _header(fingerprint, own.accepted_at, own.due_at)
@@ -39,6 +39,11 @@ def delivery_of(message: MessageProxy, *, has_dedup: bool = True) -> Delivery:
     history = History(attempts=message.options.get("retries", 0))
     header = _header(fingerprint, accepted, due)
     return Delivery(identity, message.queue_name, 0, header, WallClock(), history)
+
+
+def id_of(message: MessageProxy) -> str:
+    """What a message's delivery is called."""
+    return f"{message.actor_name}:{message.message_id}"
 
 
 def _header(fingerprint: bytes, accepted: int, due: int) -> bytes:

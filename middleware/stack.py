@@ -189,10 +189,9 @@ class Stack(dramatiq.Middleware):
             span.end()
 
     def after_nack(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
-        """Count what dramatiq has given up that only it decides upon."""
-        actor = broker.actors.get(message.actor_name)
-        if self._metrics is not None and actor is not None and isinstance(actor.fn, MeasuredActor):
-            self._metrics.recorder.given_up(message.queue_name, message.actor_name)
+        """Count what dramatiq has given up by itself."""
+        if self._metrics is not None and message.actor_name in broker.actors:
+            self._metrics.nacked(message)
 
     def _measure(self, actor: dramatiq.Actor[..., Any]) -> None:
         if self._metrics is not None:

@@ -90,10 +90,10 @@ class Recorder:
             # What cannot be counted has been settled all the same.
             report(logger, "settlements could not be counted", error)
 
-    def given_up(self, queue: str, actor: str) -> None:
-        """Count a plain message that dramatiq has dead-lettered after its attempts had been counted."""
+    def given_up(self, queue: str, actor: str, reason: Reason) -> None:
+        """Count a plain message that dramatiq has dead-lettered, whose attempts had been counted."""
         with self.cells.lock:
-            self.cells.fresh.add(ENDED, (queue, actor, PLAIN, "dead", Reason.MAX_ATTEMPTS.value))
+            self.cells.fresh.add(ENDED, (queue, actor, PLAIN, "dead", reason.value))
 
     def published(self, events: Iterable[tuple[str, int, int]], source: str = "app") -> None:
         """Count events that the mailbox has taken: of each its name, its deliveries, and those known."""

@@ -10,8 +10,10 @@ from dramatiq.brokers.stub import StubBroker
 from structlog.testing import capture_logs
 
 from callboard import CallboardBroker, Discard, DiscardEvent, RejectEvent, Retry, RetryLater, Stack, TimeIsUp
+from callboard.messages.delivery import Outcome, OutcomeKind, Reason
 from callboard.messages.errors import ConfigurationError, InvalidActor
 from callboard.middleware.plain import PlainActor
+from callboard.middleware.plain_answer import DeadLettered
 from tests.middleware.conftest import Ground
 
 AT_ONCE = Retry.every("10ms", max_attempts=3)
@@ -138,6 +140,10 @@ def test_signals_say_what_becomes_of_a_message(ground: Ground) -> None:
     ground.work_off()
     assert sorted(called) == ["discard", "later", "later", "reject"]
     assert ground.dead("default") == 1
+
+
+def test_a_message_that_is_dead_without_an_error_says_why() -> None:
+    assert str(DeadLettered(Outcome(OutcomeKind.DEAD, Reason.REJECTED, "bad"))) == "rejected: bad"
 
 
 def test_dramatiqs_own_retry_exception_asks_for_its_delay(ground: Ground) -> None:

@@ -4,18 +4,18 @@ It is told what to be by its one argument, and then for what to wait, a line of 
 each with one. It stops when its input ends.
 """
 
-import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import dramatiq
 import msgspec
-import structlog
 
+from .exported import exporter, leave_output_alone, reporting
 from .sides import Spec, callboard_app, dramatiq_actor
 from .tally import Report, Tally
 
@@ -96,23 +96,27 @@ class WorkerProgram:
 
 def main(spec: Spec) -> None:
     """Be a worker process."""
-    # Answers have the output for themselves.
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    leave_output_alone()
+    # Before anything is measured, as in a pool that has been there for a while.
+    with exporter() if spec.policies == "measured" else nullcontext():
+        _work(spec)
+
+
+def _work(spec: Spec) -> None:
     ours = spec.side == "callboard"
     tally = Tally(awaits_settlements=ours)
-    broker = callboard_app(spec, tally).broker if ours else dramatiq_actor(spec, tally).broker
+    app = callboard_app(spec, tally) if ours else None
+    broker = dramatiq_actor(spec, tally).broker if app is None else app.broker
     worker = dramatiq.Worker(broker, worker_threads=spec.threads)
-    worker.start()
-    try:
-        _say(Ready(os.getpid()))
-        for line in sys.stdin.buffer:
-            _say(tally.until(msgspec.json.decode(line, type=Until).count, PATIENCE))
-    finally:
-        worker.stop()
-        broker.close()
+    with reporting(app, worker) if app is not None and spec.policies == "measured" else nullcontext():
+        worker.start()
+        try:
+            _say(Ready(os.getpid()))
+            for line in sys.stdin.buffer:
+                _say(tally.until(msgspec.json.decode(line, type=Until).count, PATIENCE))
+        finally:
+            worker.stop()
+            broker.close()
 
 
 def _say(answer: msgspec.Struct) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -69,14 +70,23 @@ class Scene:
         assert place == self.place
         return self.source
 
-    def report(self, by: int = 1, vitals: Vitals | None = None, *, leaving: bool = False) -> None:
+    def report(
+        self,
+        by: int = 1,
+        vitals: Vitals | None = None,
+        *,
+        leaving: bool = False,
+        worker: str = "w-1",
+        pid: int | None = None,
+    ) -> None:
         """Report some successes as a worker process would."""
+        process = os.getpid() if pid is None else pid
         book = Book()
         book.add(SETTLED, ONE, by)
         said = Vitals(8, 1) if vitals is None else vitals
         self.send(
             encode_report(
-                Report("w-1", os.getpid(), self.place, said, leaving, counters_of(book), histograms_of(book))
+                Report(worker, process, self.place, said, leaving, counters_of(book), histograms_of(book))
             )
         )
 
@@ -190,6 +200,27 @@ def test_without_worker_processes_a_pool_is_not_ready(scene: Scene) -> None:
     scene.report(leaving=True)
     until(lambda: scene.settled() == 1, "the report")
     assert json.loads(scene.get("/readyz")[2])["reasons"] == ["no worker process is there"]
+
+
+def test_a_thousand_processes_that_were_killed_leave_their_counts_and_nothing_else(scene: Scene) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    def lives(numbers: range) -> int:
+        for number in numbers:
+            scene.report(vitals=Vitals(8, 3), worker=f"w-{number}", pid=gone.pid)
+        until(lambda: scene.settled() == numbers.stop, "all reports")
+        return len(scene.get("/metrics", "application/openmetrics-text")[2].splitlines())
+
+    few, many = lives(range(10)), lives(range(10, 1000))
+    assert many == few
+    until(lambda: not scene.exporter._pool._seen, "all to be forgotten")
+    assert len(scene.exporter._pool._book.counters[SETTLED.name]) == 1
+    assert "callboard_worker_threads 0" in scene.get("/metrics")[2]
+    assert json.loads(scene.get("/readyz")[2])["reasons"] == ["no worker process is there"]
+    scene.report()
+    until(lambda: scene.get("/readyz")[0] == 200, "a process that is there")
+    assert scene.settled() == 1001
 
 
 def test_what_is_no_report_is_passed_over(scene: Scene) -> None:

@@ -64,6 +64,7 @@ class Callboard(PublishingApp):
         log_level: from which level on `callboard run` writes lines, "info" if None (or
             `CALLBOARD_LOG_LEVEL`); with "debug" there is a line for each success as well.
         dead_letters: how many a queue keeps, a million if None (or `CALLBOARD_DEAD_LETTERS`).
+        force: to work on a server that may lose events, too; not if None (or `CALLBOARD_FORCE`).
         mailbox: a mailbox to use instead of a server, such as `MemoryMailbox()`.
         retry: when actors try again that say nothing else; `Retry.exponential()` if None.
         timeout: how long an attempt may take whose actor says nothing else; 5 s if None.
@@ -90,6 +91,7 @@ class Callboard(PublishingApp):
         metrics: str | None = None,
         log_level: str | None = None,
         dead_letters: int | None = None,
+        force: bool | None = None,
         mailbox: Mailbox | None = None,
         retry: Retry | None = None,
         timeout: Length | None = None,
@@ -115,6 +117,7 @@ class Callboard(PublishingApp):
             metrics=metrics,
             log_level=log_level,
             dead_letters=dead_letters,
+            force=force,
             other_faults=faults,
         )
         self._declarations = Declarations(options, longest)

@@ -28,6 +28,7 @@ DEFAULTS: Mapping[str, str | None] = {
     "metrics": "127.0.0.1:9191",
     "log_level": "info",
     "dead_letters": "1000000",
+    "force": "false",
 }
 """Every setting by its name; in the environment it is in capitals, after `CALLBOARD_`."""
 
@@ -63,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True):
     """From which level on lines are written, where Callboard has set the logs up."""
     dead_letters: int = 1_000_000
     """Records of one kind that a queue keeps: beyond them the oldest is forgotten."""
+    force: bool = False
+    """To work on a server that may lose events, too."""
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
@@ -88,6 +91,7 @@ def load_settings(
     metrics: str | None = None,
     log_level: str | None = None,
     dead_letters: int | None = None,
+    force: bool | None = None,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
     other_faults: Iterable[str] = (),
@@ -111,6 +115,7 @@ def load_settings(
         "metrics": metrics,
         "log_level": log_level,
         "dead_letters": dead_letters,
+        "force": force,
     }
     given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
     given |= _from_command(variables)
@@ -122,6 +127,7 @@ def load_settings(
         log_level=_log_level(given["log_level"], faults),
         is_metrics_default=given["metrics"].where == "default",
         dead_letters=_count(given["dead_letters"], faults),
+        force=_switch(given["force"], faults),
     )
     faults += other_faults
     if faults:
@@ -282,6 +288,14 @@ def _count(given: _Given, faults: list[str]) -> int:
         faults.append(f"{given.where} must be a whole number from 1, such as 1000000")
         return 1
     return value
+
+
+def _switch(given: _Given, faults: list[str]) -> bool:
+    """True or false, also as the text that a variable is."""
+    value = given.value
+    if value not in (True, False, "true", "false") or not isinstance(value, bool | str):
+        faults.append(f"{given.where} must be true or false")
+    return value in (True, "true")
 
 
 def _text(given: _Given, faults: list[str]) -> str | None:

@@ -247,7 +247,7 @@ def test_the_reference_tells_every_setting_and_its_default() -> None:
     defaults = {name: DEFAULTS.get(name) or parameters[name].default for name in told}
     known = {name: str(value) for name, value in defaults.items() if isinstance(value, str | int)}
     assert {name: told[name] for name in known} == known
-    assert len(known) == 9
+    assert len(known) == 10
     assert POLICIES.retry == Retry.exponential()
     assert POLICIES.timeout == duration_ms(told["timeout"]) / 1000
     assert duration_ms(told["longest_timeout"]) / 1000 == LONGEST_TIMEOUT

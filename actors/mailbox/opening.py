@@ -23,5 +23,5 @@ def open_mailbox(settings: Settings) -> RedisMailbox:
             revive=server.open,
             closing=server.close,
         )
-    ensure_suitable(mailbox.client, logger, is_kept=settings.url is None)
+    ensure_suitable(mailbox.client, logger, is_kept=settings.url is None, is_forced=settings.force)
     return mailbox

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import msgspec
 import redis
 from redis.exceptions import NoPermissionError
 
 from ...messages.errors import UnsuitableServer
 from .connections import place_of
+from .findings import Finding, finding
 from .scripts import named_errors
 
 OLDEST_REDIS = (7, 0)
@@ -21,43 +21,46 @@ MOST_APART = 5.0
 NEARLY_FULL = 0.9
 """The part of a server's maxmemory from which on that is worth a word."""
 
+ALL_THE_SAME = "To start all the same: callboard run --force, or CALLBOARD_FORCE=true."
+
 Facts = Mapping[str, Any]
 """What a server tells of itself: the answers of INFO and CONFIG GET by name, as redis-py reads them."""
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """Something about a server that endangers deliveries."""
-
-    severity: Literal["refuse", "warn"]
-    """`refuse` when the mailbox would break its promises, `warn` when a crash might."""
-    what: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.mend}"
-
-
-class WarningLog(Protocol):
+class Log(Protocol):
     """The part of a structlog logger that is asked for here."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """Write one line."""
+        ...
 
     def warning(self, event: str, **fields: Any) -> Any:
         """Write one line."""
         ...
 
+    def error(self, event: str, **fields: Any) -> Any:
+        """Write one line."""
+        ...
 
-def ensure_suitable(client: "redis.Redis", log: WarningLog, *, is_kept: bool = False) -> None:
-    """Log each warning about a server once, and raise `UnsuitableServer` when it is to be refused.
 
-    `is_kept` tells that a keeper brings its files onto the disk. Call it once for a server, not for each
-    connection. Raises what `examine` raises as well.
+def ensure_suitable(
+    client: "redis.Redis", log: Log, *, is_kept: bool = False, is_forced: bool = False
+) -> None:
+    """Log each finding about a server once, and raise `UnsuitableServer` for those that stop a start.
+
+    `is_kept` tells that a keeper brings its files onto the disk; `is_forced` that what stops a start is to
+    be logged as an error instead. Call it once for a server, not for each connection. Raises what `examine`
+    raises as well.
     """
     findings = examine(client, is_kept=is_kept)
-    for finding in findings:
-        if finding.severity == "warn":
-            log.warning("server_not_ideal", what=finding.what, mend=finding.mend)
-    refusals = [str(finding) for finding in findings if finding.severity == "refuse"]
-    if refusals:
-        raise UnsuitableServer("\n".join(refusals))
+    stopping = [found for found in findings if found.severity == "stops"]
+    lines = {"note": log.info, "warns": log.warning, "stops": log.error}
+    for found in findings:
+        if found.severity != "stops" or is_forced:
+            told = {"kind": found.kind, "what": found.what, "loses": found.loses, "mend": found.mend}
+            lines[found.severity]("server_not_ideal", **told)
+    if stopping and not is_forced:
+        raise UnsuitableServer("\n".join([*map(str, stopping), ALL_THE_SAME]))
 
 
 def examine(
@@ -72,17 +75,23 @@ def examine(
     asked_at = clock()
     info, config, server_time = _ask(client)
     halfway = (asked_at + clock()) / 2
-    if info is None:
-        return [Finding("warn", "the server cannot be examined", "permit the INFO command to this user")]
-    findings = (
-        _version(info),
-        _role(info),
-        _eviction(info),
-        _persistence(info, config, is_kept=is_kept),
-        _room(info),
-        None if server_time is None else _clocks(server_time - halfway),
+    clocks = (
+        _not_known("the server's clock", "TIME") if server_time is None else _clocks(server_time - halfway)
     )
-    return [finding for finding in findings if finding is not None]
+    if info is None:
+        found = [_not_known("what server it is and what it keeps", "INFO"), clocks]
+    else:
+        persistence = _persistence(info, config, is_kept=is_kept)
+        found = [_version(info), _role(info), _eviction(info), persistence, _room(info), clocks]
+    return [each for each in found if each is not None]
+
+
+def _not_known(what: str, command: str) -> Finding:
+    return finding(
+        "not-known",
+        f"{what}: the server does not tell this user by {command}",
+        mend=f"look as a user who may run {command}",
+    )
 
 
 def _ask(client: "redis.Redis") -> tuple[Facts | None, Facts | None, float | None]:
@@ -108,68 +117,63 @@ def _version(info: Facts) -> Finding | None:
     version = str(info.get("redis_version", ""))
     parts = version.split(".")[:2]
     if not all(part.isdigit() for part in parts):
-        return Finding(
-            "warn", f"the server's version {version!r} cannot be read", "see that it is Redis 7.0 or Valkey"
-        )
+        return finding("version-not-read", f"the server's version {version!r} cannot be read")
     if tuple(map(int, parts)) < OLDEST_REDIS:
-        return Finding(
-            "refuse", f"the server is Redis {version}, which is too old", "use Redis 7.0 or later, or Valkey"
-        )
+        return finding("too-old", f"the server is Redis {version}, which is too old")
     return None
 
 
 def _role(info: Facts) -> Finding | None:
     if info.get("redis_mode", info.get("server_mode")) == "sentinel":
-        return Finding(
-            "refuse", "the server is a Sentinel, which keeps no data", "connect to the primary it watches"
-        )
+        return finding("sentinel", "the server is a Sentinel, which keeps no data")
     if info.get("role") == "slave":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
-        return Finding(
-            "refuse", "the server is a replica, so it takes no writes", f"connect to its primary, {primary}"
-        )
+        return finding("replica", "the server is a replica", mend=f"connect to its primary, {primary}")
     return None
 
 
 def _eviction(info: Facts) -> Finding | None:
-    policy = info.get("maxmemory_policy", "noeviction")
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        return _not_known("what the server does when it is full", "INFO")
     if policy == "noeviction":
         return None
-    mend = "set maxmemory-policy to noeviction"
     if info.get("maxmemory", 0):
-        return Finding("refuse", f"the server would evict deliveries when it is full ({policy})", mend)
-    return Finding("warn", f"the server would evict deliveries ({policy}) if a maxmemory were set", mend)
+        return finding("evicts", f"the server would evict deliveries when it is full ({policy})")
+    return finding("would-evict", f"the server would evict deliveries ({policy}) if a maxmemory were set")
 
 
 def _persistence(info: Facts, config: Facts | None, *, is_kept: bool) -> Finding | None:
-    if info.get("aof_enabled"):
-        if is_kept or config is None or config.get("appendfsync") != "no":
-            return None
-        return Finding(
-            "warn",
-            "the server leaves it to the system when deliveries reach the disk (appendfsync no)",
-            "set appendfsync to everysec, or to always",
-        )
-    mend = "set appendonly to yes and appendfsync to everysec"
+    if "aof_enabled" not in info:
+        return _not_known("what the server keeps on disk", "INFO")
+    if info["aof_enabled"]:
+        return None if is_kept else _fsync(config)
     if config is None:
-        return Finding("warn", "the server keeps no append-only file, and tells nothing of snapshots", mend)
-    if config.get("save"):
-        return Finding(
-            "warn", "the server only takes snapshots: a crash loses what came after the last", mend
+        return finding(
+            "snapshots-not-known", "the server keeps no append-only file, and tells nothing of snapshots"
         )
-    return Finding("warn", "the server keeps nothing on disk: a restart loses every delivery", mend)
+    if config.get("save"):
+        return finding("snapshots-only", "the server only takes snapshots")
+    return finding("nothing-kept", "the server keeps nothing on disk")
+
+
+def _fsync(config: Facts | None) -> Finding | None:
+    if config is None:
+        return _not_known("how often the append-only file reaches the disk", "CONFIG GET")
+    if config.get("appendfsync") != "no":
+        return None
+    what = "the server leaves it to the system when deliveries reach the disk (appendfsync no)"
+    return finding("fsync-left", what)
 
 
 def _room(info: Facts) -> Finding | None:
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if not most or used < NEARLY_FULL * most:
         return None
-    what = f"the server's memory is full to {used / most:.0%}; when it is full, events are refused at publish"
-    return Finding("warn", what, "raise its maxmemory, or let workers drain the queues")
+    return finding("nearly-full", f"the server's memory is full to {used / most:.0%}")
 
 
 def _clocks(apart: float) -> Finding | None:
     if abs(apart) <= MOST_APART:
         return None
-    what = f"the clocks of the server and of this host differ by {abs(apart):.0f} s; ages err by as much"
-    return Finding("warn", what, "let both be set by NTP")
+    return finding("clocks-differ", f"the clocks of the server and of this host differ by {abs(apart):.0f} s")

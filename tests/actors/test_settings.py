@@ -230,3 +230,22 @@ def test_the_faults_of_the_caller_are_told_together_with_those_of_the_settings(t
     faults = faults_of(tmp_path, workspace="No Such", other_faults=["lease is wrong"])
     assert len(faults) == 2
     assert faults[1] == "lease is wrong"
+
+
+@pytest.mark.parametrize(
+    ("given", "is_forced"), [("true", True), ("false", False), ("1", None), ("", None), ("yes", None)]
+)
+def test_force_is_true_or_false(tmp_path: Path, given: str, is_forced: bool | None) -> None:
+    environ = {"CALLBOARD_FORCE": given}
+    if is_forced is None:
+        assert the_fault_of(tmp_path, environ) == "CALLBOARD_FORCE must be true or false"
+    else:
+        assert load_settings(environ=environ, directory=tmp_path).force is is_forced
+
+
+def test_force_of_the_file_is_a_boolean_and_code_goes_before_it(tmp_path: Path) -> None:
+    write(tmp_path, "force = true")
+    assert load_settings(environ={}, directory=tmp_path).force
+    assert not load_settings(environ={}, directory=tmp_path, force=False).force
+    write(tmp_path, "force = 1")
+    assert the_fault_of(tmp_path).endswith("force must be true or false")

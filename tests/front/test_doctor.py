@@ -1,6 +1,7 @@
 """`callboard doctor` tells what is wrong with a real server, and comes to what a worker would."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from callboard.actors.mailbox.findings import KINDS
 from callboard.actors.mailbox.suitability import examine
 from callboard.cli.exits import ExitCode
 from tests.actors.mailbox.roles import role_server, url_as
 from tests.front.conftest import InProcess
 from tests.servers import start_server
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "server.md"
 
 
 @contextmanager
@@ -28,9 +32,10 @@ def server_with(directory: Path, *options: str) -> Iterator[str]:
     ("options", "code", "told"),
     [
         ((), ExitCode.OK, "nothing to mend"),
-        (("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"), ExitCode.FAILED, "refuse: "),
+        (("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"), ExitCode.FAILED, "stops: "),
         (("--replicaof", "localhost 1"), ExitCode.FAILED, "connect to its primary"),
-        (("--appendonly", "no"), ExitCode.OK, "warn: the server keeps nothing on disk"),
+        (("--appendonly", "no"), ExitCode.FAILED, "stops: the server keeps nothing on disk"),
+        (("--appendonly", "no", "--save", "60 1"), ExitCode.OK, "warns: the server only takes snapshots"),
         (("--maxmemory", "1mb"), ExitCode.OK, "raise its maxmemory"),
         (("--requirepass", "right"), ExitCode.UNREACHABLE, ""),
     ],
@@ -54,6 +59,15 @@ def test_every_role_may_look_at_the_committed_configuration(
     with role_server("valkey", tmp_path) as server:
         answer = command("doctor", "--url", url_as(role, server.url))
     assert (answer.code, "nothing to mend" in answer.out) == (ExitCode.OK, True), answer.out + answer.err
+    assert "note: how often the append-only file reaches the disk" in answer.out
+
+
+def test_the_document_has_every_finding_as_it_is() -> None:
+    text = DOCUMENT.read_text("utf-8").partition("## Looking at it")[2]
+    rows = re.findall(r"^\| `(.+)` \| (.+) \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    assert {name: (severity, loses, mend) for name, severity, loses, mend in rows} == {
+        name: (kind.severity, kind.loses, kind.mend) for name, kind in KINDS.items()
+    }
 
 
 @pytest.mark.parametrize(("ahead", "found"), [(0.0, 0), (-60.0, 1), (60.0, 1)])

@@ -14,6 +14,7 @@ from callboard.cli.exits import ExitCode
 from tests.front.conftest import SHOP, Run, Start, wait_for, words
 from tests.servers import start_server
 
+DRAMATIQ = [str(Path(sys.executable).with_name("dramatiq")), "shop:app.broker", "-p", "1", "-t", "2"]
 RUN = [sys.executable, "-m", "callboard", "run", "shop:app", "-p", "1", "-t", "2"]
 
 
@@ -37,9 +38,7 @@ def _errors(shop: Path) -> str:
     return (shop / "err").read_text()
 
 
-@pytest.mark.parametrize(
-    "pool", [RUN, [str(Path(sys.executable).with_name("dramatiq")), "shop:app.broker", "-p", "1", "-t", "2"]]
-)
+@pytest.mark.parametrize("pool", [RUN, DRAMATIQ])
 def test_a_pool_handles_events_and_ends_well_when_asked(
     callboard: Run, start: Start, shop: Path, pool: list[str]
 ) -> None:
@@ -165,6 +164,29 @@ def test_a_server_that_would_lose_deliveries_is_refused(callboard: Run, shop: Pa
         server.stop()
     assert done.returncode == ExitCode.USAGE
     assert "set maxmemory-policy to noeviction" in done.stderr
+
+
+@pytest.mark.parametrize("pool", [RUN, DRAMATIQ])
+def test_a_server_that_keeps_nothing_stops_a_pool_until_it_is_forced(
+    environment: dict[str, str], callboard: Run, start: Start, shop: Path, pool: list[str]
+) -> None:
+    server = start_server("valkey", shop / "s", "--appendonly", "no")
+    environment["CALLBOARD_URL"] = server.url
+    try:
+        done = subprocess.run(pool, cwd=shop, env=environment, capture_output=True, timeout=60, check=False)
+        assert done.returncode != 0
+        assert b"set appendonly to yes and appendfsync to everysec" in done.stderr
+        assert b"callboard run --force, or CALLBOARD_FORCE=true" in done.stderr
+        environment |= {"CALLBOARD_FORCE": "true"} if pool is DRAMATIQ else {}
+        process = start(pool if pool is DRAMATIQ else [*pool, "--force"])
+        environment |= {"CALLBOARD_FORCE": "true"}
+        _send(callboard, "A-1")
+        _await_effect(shop, "A-1")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == ExitCode.OK, _errors(shop)
+    finally:
+        server.stop()
+    assert "nothing-kept" in _errors(shop)
 
 
 FAULTY = """

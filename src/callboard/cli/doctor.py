@@ -3,7 +3,8 @@
 import msgspec
 from cyclopts import App
 
-from ..actors.mailbox.suitability import Finding, examine
+from ..actors.mailbox.findings import Finding
+from ..actors.mailbox.suitability import examine
 from .exits import ExitCode
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
@@ -28,19 +29,20 @@ class Examined(msgspec.Struct, frozen=True):
 def doctor(*, place: Place | None = None, as_json: AsJson = False) -> ExitCode:
     """Look at the server as a worker does at its start, and tell what may lose events there.
 
-    `--json` is an object with `place`, `ok` and `findings`, a list of objects: `severity` (`refuse` for what
-    a worker does not start on, `warn`), `what` and `mend`. Exit code 1 when something is to be refused.
+    `--json` is an object with `place`, `ok` and `findings`, a list of objects: `kind`, `severity` (`stops` of
+    what a worker does not start on, `warns`, or `note` for what is not known), `what` was found, what may be
+    lost by it (`loses`) and the `mend`. Exit code 1 when something stops a worker.
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
     with mailbox_at(settings) as mailbox:
         findings = examine(mailbox.client, is_kept=settings.url is None)
-    is_ok = all(finding.severity != "refuse" for finding in findings)
+    is_ok = all(finding.severity != "stops" for finding in findings)
     if as_json:
         write_json(Examined(address_of(settings), is_ok, tuple(findings)))
     else:
         for finding in findings:
             console().print(f"{finding.severity}: {finding}", highlight=False, soft_wrap=True, markup=False)
-        if not findings:
+        if all(finding.severity == "note" for finding in findings):
             console().print(f"{address_of(settings)}: nothing to mend", highlight=False, soft_wrap=True)
     return ExitCode.OK if is_ok else ExitCode.FAILED

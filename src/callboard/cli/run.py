@@ -79,12 +79,18 @@ def run(
         str | None,
         Parameter(help="From which level on lines are written (CALLBOARD_LOG_LEVEL, else `info`)."),
     ] = None,
+    force: Annotated[
+        bool,
+        Parameter(negative="", show_default=False, help="Start on a server that may lose events, too."),
+    ] = False,
 ) -> int:
     """Start a worker pool for an app.
 
-    The app and its mailbox are looked at first, and whatever is wrong with them is told at once. So is an
-    address for metrics that another has, if the settings or `--metrics` name it; the default one,
-    127.0.0.1:9191, is the first pool's on a machine, and another pool says that it serves none.
+    The app and its mailbox are looked at first, and whatever is wrong with them is told at once. A server
+    that would lose events stops the start (`callboard doctor` tells more); with `--force` that is logged as
+    an error instead. So does an address for metrics that another has, if the settings or `--metrics` name
+    it; the default one, 127.0.0.1:9191, is the first pool's on a machine, and another pool says that it
+    serves none.
     Logs go to stderr: JSON, or in colour on a terminal; with `debug` a line for each success as well.
     Ctrl-C or SIGTERM ends the pool when the handlers that run have ended; a second one at once (exit
     code 1). When a worker process dies or is told to end, the whole pool ends with exit code 1: let a
@@ -92,6 +98,8 @@ def run(
     """
     if metrics is not None:
         os.environ[RUN_METRICS] = metrics
+    if force:
+        os.environ["CALLBOARD_FORCE"] = "true"
     _set_up_logs(log_level)
     # Held from here on: the server must neither end before the first worker comes nor between two.
     rehearse(lambda: examine(target, queues or ()), lambda home: EmbeddedServer(home).open())

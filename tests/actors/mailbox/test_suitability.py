@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from callboard.actors.mailbox.suitability import Finding, ensure_suitable, examine
+from callboard.actors.mailbox.findings import Finding
+from callboard.actors.mailbox.suitability import ensure_suitable, examine
 from callboard.messages.errors import MailboxRefused, MailboxUnavailable, UnsuitableServer
 from tests.servers import Kind, start_server
 
@@ -31,12 +32,22 @@ class Lines:
     def __init__(self) -> None:
         self.written: list[dict[str, Any]] = []
 
+    def info(self, event: str, **fields: Any) -> None:
+        self.written.append({"level": "info", "event": event, **fields})
+
     def warning(self, event: str, **fields: Any) -> None:
-        self.written.append({"event": event, **fields})
+        self.written.append({"level": "warning", "event": event, **fields})
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.written.append({"level": "error", "event": event, **fields})
 
 
 def severities_of(findings: list[Finding]) -> list[tuple[str, str]]:
     return [(finding.severity, finding.mend) for finding in findings]
+
+
+def but_notes(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity != "note"]
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
@@ -63,14 +74,13 @@ def test_a_full_server_that_refuses_is_suitable(tmp_path: Path) -> None:
 
 def test_a_server_that_would_evict_with_a_limit_is_warned_of(tmp_path: Path) -> None:
     with client_of("valkey", tmp_path, "--maxmemory-policy", "allkeys-lru") as client:
-        assert severities_of(examine(client)) == [("warn", "set maxmemory-policy to noeviction")]
+        assert severities_of(examine(client)) == [("warns", "set maxmemory-policy to noeviction")]
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--appendonly", "no"), "keeps nothing on disk"),
         (("--appendonly", "no", "--save", "60 1"), "only takes snapshots"),
         (("--appendfsync", "no"), "leaves it to the system"),
     ],
@@ -82,7 +92,7 @@ def test_a_server_that_keeps_too_little_on_disk_is_warned_of_once(
     with client_of(kind, tmp_path, *options) as client:
         ensure_suitable(client, log)
     assert len(log.written) == 1
-    assert log.written[0]["event"] == "server_not_ideal"
+    assert (log.written[0]["level"], log.written[0]["event"]) == ("warning", "server_not_ideal")
     assert told in log.written[0]["what"]
     assert "everysec" in log.written[0]["mend"]
 
@@ -95,16 +105,38 @@ def test_a_replica_is_refused_and_its_primary_named(tmp_path: Path) -> None:
         ensure_suitable(client, Lines())
 
 
-def test_all_refusals_are_told_at_once_and_warnings_are_logged_all_the_same(tmp_path: Path) -> None:
+LOSING = [
+    (("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"), "evicts"),
+    (("--appendonly", "no"), "nothing-kept"),
+    (("--replicaof", "localhost 1"), "replica"),
+]
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+@pytest.mark.parametrize(("options", "found"), LOSING)
+def test_what_would_lose_events_stops_a_start_unless_it_is_forced(
+    kind: Kind, options: tuple[str, ...], found: str, tmp_path: Path
+) -> None:
+    log = Lines()
+    with client_of(kind, tmp_path, *options) as client:
+        with pytest.raises(UnsuitableServer, match="callboard run --force, or CALLBOARD_FORCE=true"):
+            ensure_suitable(client, log)
+        assert log.written == []
+        ensure_suitable(client, log, is_forced=True)
+    assert [(line["level"], line["kind"]) for line in log.written] == [("error", found)]
+    assert {"what", "loses", "mend"} < log.written[0].keys()
+
+
+def test_all_that_stops_a_start_is_told_at_once_and_warnings_are_logged_all_the_same(tmp_path: Path) -> None:
     options = ("--replicaof", "localhost 1", "--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru")
     log = Lines()
     with (
-        client_of("valkey", tmp_path, *options, "--appendonly", "no") as client,
+        client_of("valkey", tmp_path, *options, "--appendonly", "no", "--save", "60 1") as client,
         pytest.raises(UnsuitableServer) as caught,
     ):
         ensure_suitable(client, log)
-    assert len(str(caught.value).splitlines()) == 2
-    assert len(log.written) == 1
+    assert ["may be lost" in line for line in str(caught.value).splitlines()] == [True, True, False]
+    assert [line["kind"] for line in log.written] == ["snapshots-only"]
 
 
 @contextmanager
@@ -115,14 +147,26 @@ def limited_client_of(directory: Path, *commands: str) -> Iterator["redis.Redis"
         yield client
 
 
-def test_where_config_is_not_permitted_info_is_enough(tmp_path: Path) -> None:
-    with limited_client_of(tmp_path, "-config") as client:
-        assert examine(client) == []
-
-
-def test_where_info_is_not_permitted_that_is_all_that_is_found(tmp_path: Path) -> None:
-    with limited_client_of(tmp_path, "-info") as client:
-        assert severities_of(examine(client)) == [("warn", "permit the INFO command to this user")]
+@pytest.mark.parametrize(
+    ("denied", "command", "told"),
+    [
+        ("-config", "CONFIG GET", "how often the append-only file reaches the disk"),
+        ("-info", "INFO", "what server it is and what it keeps"),
+        ("-time", "TIME", "the server's clock"),
+    ],
+)
+def test_what_is_not_permitted_to_look_at_is_noted_as_not_known(
+    tmp_path: Path, denied: str, command: str, told: str
+) -> None:
+    log = Lines()
+    with limited_client_of(tmp_path, denied) as client:
+        findings = examine(client)
+        ensure_suitable(client, log)
+    assert [(each.kind, each.severity, told in each.what) for each in findings] == [
+        ("not-known", "note", True)
+    ]
+    assert findings[0].mend == f"look as a user who may run {command}"
+    assert [(line["level"], line["what"]) for line in log.written] == [("info", findings[0].what)]
 
 
 def test_a_wrong_password_is_told_without_the_password(tmp_path: Path) -> None:
@@ -173,24 +217,32 @@ def pretending(path: Path, info: str) -> Iterator["redis.Redis"]:
 @pytest.mark.parametrize(
     ("info", "severity", "told"),
     [
-        ("redis_version:6.2.14\r\n", "refuse", "Redis 6.2.14, which is too old"),
+        ("redis_version:6.2.14\r\n", "stops", "Redis 6.2.14, which is too old"),
         ("redis_version:7.0.0\r\n", None, ""),
         ("redis_version:10.1.0\r\n", None, ""),
         ("redis_version:7.2.4\r\nvalkey_version:8.0.1\r\n", None, ""),
-        ("redis_version:unstable\r\n", "warn", "cannot be read"),
-        ("", "warn", "cannot be read"),
-        ("redis_version:7.2.0\r\nredis_mode:sentinel\r\n", "refuse", "Sentinel"),
+        ("redis_version:unstable\r\n", "warns", "cannot be read"),
+        ("", "warns", "cannot be read"),
+        ("redis_version:7.2.0\r\nredis_mode:sentinel\r\n", "stops", "Sentinel"),
     ],
 )
 def test_a_server_is_judged_by_the_version_and_mode_that_it_tells(
     info: str, severity: str | None, told: str, tmp_path: Path
 ) -> None:
     with pretending(tmp_path / "s", f"{info}aof_enabled:1\r\n") as client:
-        findings = [(finding.severity, finding.what) for finding in examine(client)]
+        findings = [(finding.severity, finding.what) for finding in but_notes(examine(client))]
     assert [of for of, _ in findings] == ([severity] if severity else [])
     assert all(told in what for _, what in findings)
 
 
 def test_a_managed_server_without_config_and_aof_is_warned_of(tmp_path: Path) -> None:
     with pretending(tmp_path / "s", "redis_version:7.2.0\r\naof_enabled:0\r\n") as client:
-        assert ["tells nothing of snapshots" in finding.what for finding in examine(client)] == [True]
+        assert [finding.kind for finding in but_notes(examine(client))] == ["snapshots-not-known"]
+
+
+def test_what_a_managed_server_leaves_out_is_noted_as_not_known(tmp_path: Path) -> None:
+    with pretending(tmp_path / "s", "redis_version:7.2.0\r\n") as client:
+        findings = examine(client)
+    assert {finding.severity for finding in findings} == {"note"}
+    for told in ("what the server does when it is full", "what the server keeps on disk", "clock"):
+        assert any(told in finding.what for finding in findings), told

@@ -24,8 +24,17 @@ from callboard.actors.publish_options import PublishOptions
 from callboard.actors.settings import DEFAULTS, load_settings
 from callboard.cli.exits import MEANINGS
 from callboard.cli.program import COMMANDS, run
+from callboard.messages.codec import (
+    MAX_ATTRIBUTE_NAME,
+    MAX_ATTRIBUTE_VALUE,
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_EVENT_BYTES,
+)
+from callboard.messages.contract import LONGEST_RETENTION_MS, MAX_NAME_LENGTH
+from callboard.messages.event import MAX_KEY_BYTES
 from callboard.messages.event_options import OptionsGiven
-from callboard.messages.timing import duration_ms
+from callboard.messages.timing import DAY_MS, MAX_AFTER_MS, duration_ms
 from callboard.middleware.dedup.option import DEFAULT_WINDOW_MS
 from callboard.middleware.options import DEFAULTS as POLICIES
 from callboard.middleware.options import OptionsSaid
@@ -287,6 +296,25 @@ def test_every_link_inside_the_repository_leads_somewhere(name: str) -> None:
         assert target.exists(), link
         assert target.resolve().is_relative_to(ROOT), link
         assert not anchor or anchor in anchors_of(target.read_text("utf-8")), link
+
+
+LIMITS = {
+    "bytes of an event with its metadata": MAX_EVENT_BYTES,
+    # The envelope around it is one more.
+    "levels that a body is nested": MAX_DEPTH - 1,
+    "characters of a contract's name": MAX_NAME_LENGTH,
+    "bytes of a key": MAX_KEY_BYTES,
+    "attributes of an event": MAX_ATTRIBUTES,
+    "characters of an attribute's name": MAX_ATTRIBUTE_NAME,
+    "characters of an attribute's value": MAX_ATTRIBUTE_VALUE,
+    "days that `retention=` keeps records": LONGEST_RETENTION_MS // DAY_MS,
+    "days that `after=` lies ahead": MAX_AFTER_MS // DAY_MS,
+}
+
+
+def test_the_guide_to_contracts_tells_the_limits_of_the_code() -> None:
+    rows = rows_under("docs/contracts.md", "limit")
+    assert {row[0]: int(row[1].replace(",", "")) for row in rows} == LIMITS
 
 
 # What is not to be named.

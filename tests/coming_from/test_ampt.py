@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from callboard import Context, Discard, Event, Retry
-from callboard.messages.errors import InvalidAfter, PayloadTooLarge, UnroutedEvent
+from callboard.messages.errors import InvalidActor, InvalidAfter, PayloadTooLarge, UnroutedEvent
 from callboard.messages.event_options import Length
 from callboard.testing import START, Stage
 from tests.coming_from.shop import Failing, OrderPlaced, new_app
@@ -171,6 +171,27 @@ def test_what_is_too_old_may_be_dropped_instead() -> None:
         stage.advance("15d")
         assert stage.dead == []
         assert [end.reason for end in stage.discarded] == ["max_age"]
+
+
+def test_a_handler_has_five_seconds_unless_said_and_a_minute_at_most() -> None:
+    app = new_app()
+    left: list[float] = []
+
+    @app.actor
+    def handle(event: OrderPlaced, ctx: Context) -> None:
+        left.append(ctx.remaining().total_seconds())
+
+    @app.actor(timeout="60s")
+    def handle_slowly(event: OrderPlaced, ctx: Context) -> None:
+        left.append(ctx.remaining().total_seconds())
+
+    with pytest.raises(InvalidActor, match="at most 60 s"):
+        app.actor(timeout="61s", name="never")(handle.original)
+    with Stage(app) as stage:
+        app.publish(OrderPlaced("A-1"))
+        stage.run()
+    assert 4 < left[0] <= 5
+    assert 59 < left[1] <= 60
 
 
 def test_a_handler_sets_its_own_timeout() -> None:

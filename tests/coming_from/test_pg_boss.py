@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callboard import Batch, Callboard, Dedup, Discard, HandlerTimeout, MemoryMailbox, Retry
+from callboard import Batch, Callboard, Dedup, Discard, Event, HandlerTimeout, MemoryMailbox, Retry
+from callboard.actors.mailbox.records import Span, records_in
+from callboard.actors.ticket import Ticket
+from callboard.messages.delivery import OutcomeKind
 from callboard.messages.event_options import Length
 from callboard.testing import START, Stage
+from tests.actors.rehearsal import held_by_a_consumer, taken
 from tests.coming_from.shop import SECOND, Failing, OrderPlaced, new_app
 
 
@@ -277,3 +281,54 @@ def test_a_batch_has_an_outcome_for_each_job() -> None:
             "dead",
             "succeeded",
         ]
+
+
+def test_the_lower_priority_goes_first() -> None:
+    app = Callboard("shop", mailbox=MemoryMailbox())
+    order: list[str] = []
+
+    @app.actor(priority=10)
+    def later(event: OrderPlaced) -> None:
+        order.append("later")
+
+    @app.actor(priority=1)
+    def sooner(event: OrderPlaced) -> None:
+        order.append("sooner")
+
+    app.publish(OrderPlaced("A-1"))
+    with held_by_a_consumer(app) as consumer:
+        consumer._accept(taken(app, 10).deliveries)
+        consumer.drain(Ticket(consumer))
+    assert order == ["sooner", "later"]
+
+
+def test_the_record_of_a_success_is_kept_as_long_as_was_said() -> None:
+    class Sent(Event, name="sent", retention="7d"):
+        to: str
+
+    app = new_app()
+
+    @app.actor
+    def send(event: Sent) -> None: ...
+
+    with Stage(app) as stage:
+        app.publish(Sent("ann@example.org"))
+        stage.run()
+        successes = Span("default", OutcomeKind.SUCCEEDED)
+        assert [record.actor for record in records_in(app.mailbox.records, successes)] == ["send"]
+        stage.advance("8d")
+        assert list(records_in(app.mailbox.records, successes)) == []
+
+
+def test_a_queue_says_how_its_actors_retry() -> None:
+    app = new_app()
+    app.queue("orders", retry=Retry.every("30s", max_attempts=3))
+
+    @app.actor(queue="orders")
+    def process(event: OrderPlaced) -> None:
+        raise ConnectionError("no answer")
+
+    with Stage(app, expect=ConnectionError) as stage:
+        app.publish(OrderPlaced("A-1"))
+        stage.advance("1m")
+        assert stage.outcomes() == ["retried", "retried", "dead"]

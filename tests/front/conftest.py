@@ -1,9 +1,12 @@
 """Runs the command line: as a process of its own, and within this one where no server is concerned."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -86,6 +89,23 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """That of this process without settings of Callboard's."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
     return ours | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def address() -> str:
+    """An address that is free now."""
+    with socket.socket() as line:
+        line.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{line.getsockname()[1]}"
+
+
+@pytest.fixture
+def sockets(environment: dict[str, str]) -> Iterator[Path]:
+    """The directory in which the pools of a test meet, short enough for a socket."""
+    made = tempfile.mkdtemp(prefix="cb-")
+    environment["TMPDIR"] = made
+    yield Path(made) / f"callboard-{os.geteuid()}"
+    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,22 +41,9 @@ DRAMATIQ = [str(Path(sys.executable).with_name("dramatiq")), "shop:app.broker", 
 RUN = [sys.executable, "-m", "callboard", "run", "shop:app", "-p", "2", "-t", "2"]
 
 
-@pytest.fixture
-def address() -> str:
-    """An address that is free now."""
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{line.getsockname()[1]}"
-
-
-@pytest.fixture
-def sockets(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """The directory in which the pools of a test meet, short enough for a socket."""
-    made = tempfile.mkdtemp(prefix="cb-")
-    environment["TMPDIR"] = made
+@pytest.fixture(autouse=True)
+def _app(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
-    yield Path(made) / f"callboard-{os.geteuid()}"
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -44,6 +44,9 @@ picture: $(VENV)/.dev ## Draw docs/info.svg anew: the demo, as `callboard info -
 webhooks: $(VENV)/.demo ## Run the webhooks example: 208 real payloads, each delivered three times
 	$(BIN)/python -m examples.webhooks
 
+newcomer: ## Follow the README word for word in an empty home (PYTHON=python3.12)
+	$(PYTHON) -B -m tests.newcomer
+
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -62,4 +65,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-.PHONY: help demo test check format bench chaos rolling boards picture webhooks clean
+.PHONY: help demo test check format bench chaos rolling boards picture webhooks newcomer clean

@@ -46,6 +46,19 @@ def blocks_of(text: str, kind: str | None = None) -> list[Block]:
     return [block for block in found if kind in (None, block.kind)]
 
 
+def blocks_under(text: str, heading: str, kind: str | None = None) -> list[Block]:
+    """The blocks of a section, up to the next heading of any level."""
+    spared = _FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), text)
+    titles = [(number, line) for number, line in enumerate(spared.splitlines(), 1) if line.startswith("#")]
+    begins = [number for number, line in titles if line.lstrip("# ") == heading]
+    ends = [number for number, _ in titles if begins and number > begins[0]]
+    return [
+        block
+        for block in blocks_of(text, kind)
+        if begins and begins[0] < block.line < min(ends, default=block.line + 1)
+    ]
+
+
 def program_in(name: str) -> str:
     """The Python blocks of a document as one program, each line where it stands in the document."""
     lines: list[str] = []

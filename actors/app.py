@@ -33,6 +33,7 @@ from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.forgetting import about_to_be_forgotten
 from .mailbox.mailbox import Mailbox
 from .mailbox.opening import open_mailbox
+from .mailbox.suitability import mixed_versions
 from .publisher import Publisher
 from .publishing_app import PublishingApp
 from .resources import Factory, Resources
@@ -257,7 +258,7 @@ class Callboard(PublishingApp):
             mailbox,
             boot=self._boot,
             confirm_routes=self._confirm_routes,
-            look_after=self._warn_of_forgetting,
+            look_after=self._look_after,
             stopped=self.resources.close,
             reroute=self.publisher.reroute,
             recorder=recorder,
@@ -283,7 +284,9 @@ class Callboard(PublishingApp):
     def _confirm_routes(self) -> None:
         self.mailbox.register(self.routes.declared)
 
-    def _warn_of_forgetting(self) -> None:
+    def _look_after(self) -> None:
         info = self.mailbox.info()
+        if (mixed := mixed_versions(info.workers)) is not None:
+            logger.warning("versions are mixed", what=mixed.what, mend=mixed.mend)
         for line in about_to_be_forgotten(info.queues, info.at, self.settings.dead_letters):
             logger.warning("dead letters will be forgotten", told=line)

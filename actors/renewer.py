@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from importlib.metadata import version
 
 import structlog
 
@@ -37,6 +38,7 @@ class Renewer:
         self._mailbox = mailbox
         self._owner = owner
         self._queues = queues
+        self._version = version("callboard")
         self._lease_ms = lease_ms
         self._held = held
         self._lost = lost
@@ -65,7 +67,10 @@ class Renewer:
             self._try("renew", self._renew)
             if now >= beat_at:
                 beat_at = now + HEARTBEAT_SECONDS
-                self._try("heartbeat", lambda: self._mailbox.heartbeat(self._owner, self._queues))
+                self._try(
+                    "heartbeat",
+                    lambda: self._mailbox.heartbeat(self._owner, self._queues, version=self._version),
+                )
             if now >= confirm_at:
                 confirm_at = now + CONFIRM_SECONDS
                 self._try("confirm routes", self._confirm)

@@ -39,6 +39,11 @@ KINDS = {
         "warns", "what is refused at publish", "raise its maxmemory, or let workers drain the queues"
     ),
     "clocks-differ": Kind("warns", "nothing, but ages err by as much", "let both be set by NTP"),
+    "versions-mixed": Kind(
+        "warns",
+        "what only the newer knows of, if it lasts for days",
+        "end the deploy: restart the workers of the older version",
+    ),
     "version-not-read": Kind("warns", "not known", "see that it is Redis 7.0 or Valkey"),
     "not-known": Kind("note", "not known", "look as a user who may"),
 }

@@ -106,6 +106,8 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     owner: str
     seen_at: int
     """Epoch milliseconds."""
+    version: str = ""
+    """Of Callboard; empty of a worker that is too old to tell it."""
 
 
 class MailboxInfo(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ OF_WORKSPACE = {
     "VERSION": "routes:version",  # counter: grows when routes change
     "FORMER": "former-windows",  # hash: actor -> JSON: dedup window it had before -> until when it matters
     "WORKERS": "workers",  # sorted set: owner -> when it was last heard of
+    "RELEASES": "workers:releases",  # hash: owner in `workers` -> the version of Callboard it runs
     "UNROUTED": "unrouted",  # hash: contract name -> events that nobody subscribed to
 }
 

@@ -303,8 +303,13 @@ class Mailbox(Protocol):
         """The subscriptions confirmed within the last 7 days."""
         ...
 
-    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
-        """Tell that a worker process is there and takes from queues, or that it leaves."""
+    def heartbeat(
+        self, owner: str, queues: Collection[str] = (), *, version: str = "", leaving: bool = False
+    ) -> None:
+        """Tell that a worker process is there and takes from queues, or that it leaves.
+
+        `version` is that of Callboard that it runs.
+        """
         ...
 
     def info(self) -> MailboxInfo:

@@ -140,7 +140,9 @@ class MemoryMailbox:
         with self._changed:
             return self._routes.book(self._now())
 
-    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
+    def heartbeat(
+        self, owner: str, queues: Collection[str] = (), *, version: str = "", leaving: bool = False
+    ) -> None:
         """Tell that a worker process is there, or that it leaves; it is listed for 60 s."""
         with self._changed:
             now = self._now()
@@ -150,7 +152,7 @@ class MemoryMailbox:
                     self._consumers.forget((owner, queue))
                 return
             until = now + WORKER_LASTS_MS
-            self._workers.put(owner, WorkerInfo(owner, now), now=now, until=until)
+            self._workers.put(owner, WorkerInfo(owner, now, version), now=now, until=until)
             for queue in queues:
                 self._consumers.put((owner, queue), queue, now=now, until=until)
 

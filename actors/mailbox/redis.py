@@ -198,9 +198,11 @@ class RedisMailbox:
         in_order = sorted(decoded, key=lambda known: (known.order, known.actor))
         return RouteBook(int(version), tuple(in_order), frozenset(actor.decode() for actor in upheld))
 
-    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
+    def heartbeat(
+        self, owner: str, queues: Collection[str] = (), *, version: str = "", leaving: bool = False
+    ) -> None:
         """See `Mailbox.heartbeat`."""
-        self._run("heartbeat", [owner, int(leaving), WORKER_LASTS_MS, *queues])
+        self._run("heartbeat", [owner, int(leaving), WORKER_LASTS_MS, version, *queues])
 
     def info(self) -> MailboxInfo:
         """See `Mailbox.info`."""
@@ -210,7 +212,9 @@ class RedisMailbox:
             server=self._server_name(),
             at=at,
             queues=tuple(read_queue(queue) for queue in queues),
-            workers=tuple(WorkerInfo(owner, int(float(seen))) for owner, seen in pairs(workers)),
+            workers=tuple(
+                WorkerInfo(owner.decode(), seen, version.decode()) for owner, seen, version in workers
+            ),
             unrouted={event: int(times) for event, times in pairs(unrouted)},
         )
 

@@ -1,7 +1,7 @@
 """Tells whether a server will keep what a mailbox entrusts to it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import redis
@@ -10,6 +10,7 @@ from redis.exceptions import NoPermissionError
 from ...messages.errors import UnsuitableServer
 from .connections import place_of
 from .findings import Finding, finding
+from .infos import WorkerInfo
 from .scripts import named_errors
 
 OLDEST_REDIS = (7, 0)
@@ -76,17 +77,29 @@ def examine(
     info, config, server_time = _ask(client)
     halfway = (asked_at + clock()) / 2
     clocks = (
-        _not_known("the server's clock", "TIME") if server_time is None else _clocks(server_time - halfway)
+        not_known("the server's clock", "TIME") if server_time is None else _clocks(server_time - halfway)
     )
     if info is None:
-        found = [_not_known("what server it is and what it keeps", "INFO"), clocks]
+        found = [not_known("what server it is and what it keeps", "INFO"), clocks]
     else:
         persistence = _persistence(info, config, is_kept=is_kept)
         found = [_version(info), _role(info), _eviction(info), persistence, _room(info), clocks]
     return [each for each in found if each is not None]
 
 
-def _not_known(what: str, command: str) -> Finding:
+def mixed_versions(workers: Iterable[WorkerInfo]) -> Finding | None:
+    """What is to be said when the workers of a workspace run more than one version of Callboard."""
+    owners: dict[str, int] = {}
+    for worker in workers:
+        told = worker.version or "one that tells none"
+        owners[told] = owners.get(told, 0) + 1
+    if len(owners) <= 1:
+        return None
+    counts = ", ".join(f"{told} ({count})" for told, count in sorted(owners.items()))
+    return finding("versions-mixed", f"workers run more than one version of Callboard: {counts}")
+
+
+def not_known(what: str, command: str) -> Finding:
     return finding(
         "not-known",
         f"{what}: the server does not tell this user by {command}",
@@ -135,7 +148,7 @@ def _role(info: Facts) -> Finding | None:
 def _eviction(info: Facts) -> Finding | None:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        return _not_known("what the server does when it is full", "INFO")
+        return not_known("what the server does when it is full", "INFO")
     if policy == "noeviction":
         return None
     if info.get("maxmemory", 0):
@@ -145,7 +158,7 @@ def _eviction(info: Facts) -> Finding | None:
 
 def _persistence(info: Facts, config: Facts | None, *, is_kept: bool) -> Finding | None:
     if "aof_enabled" not in info:
-        return _not_known("what the server keeps on disk", "INFO")
+        return not_known("what the server keeps on disk", "INFO")
     if info["aof_enabled"]:
         return None if is_kept else _fsync(config)
     if config is None:
@@ -159,7 +172,7 @@ def _persistence(info: Facts, config: Facts | None, *, is_kept: bool) -> Finding
 
 def _fsync(config: Facts | None) -> Finding | None:
     if config is None:
-        return _not_known("how often the append-only file reaches the disk", "CONFIG GET")
+        return not_known("how often the append-only file reaches the disk", "CONFIG GET")
     if config.get("appendfsync") != "no":
         return None
     what = "the server leaves it to the system when deliveries reach the disk (appendfsync no)"

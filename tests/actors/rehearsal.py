@@ -282,8 +282,10 @@ class FaultyMailbox:
     def routes(self) -> RouteBook:
         return self._on("routes").routes()
 
-    def heartbeat(self, owner: str, queues: Collection[str] = (), *, leaving: bool = False) -> None:
-        self._on("heartbeat").heartbeat(owner, queues, leaving=leaving)
+    def heartbeat(
+        self, owner: str, queues: Collection[str] = (), *, version: str = "", leaving: bool = False
+    ) -> None:
+        self._on("heartbeat").heartbeat(owner, queues, version=version, leaving=leaving)
 
     def info(self) -> MailboxInfo:
         return self._on("info").info()

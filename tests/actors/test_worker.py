@@ -1,6 +1,7 @@
 """A worker does all there is to do, in its order, and is listed while it runs."""
 
 import threading
+from importlib.metadata import version
 
 from callboard import Callboard, Context
 from callboard.actors.ticket import Ticket
@@ -95,4 +96,5 @@ def test_a_worker_is_listed_while_it_runs(app: Callboard) -> None:
 
     with working(app):
         until(lambda: len(app.mailbox.info().workers) == 1, "the heartbeat")
+        assert app.mailbox.info().workers[0].version == version("callboard")
     assert app.mailbox.info().workers == ()

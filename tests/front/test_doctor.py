@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
 from callboard.actors.mailbox.findings import KINDS
+from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.suitability import examine
 from callboard.cli.exits import ExitCode
 from tests.actors.mailbox.roles import role_server, url_as
@@ -68,6 +69,28 @@ def test_the_document_has_every_finding_as_it_is() -> None:
     assert {name: (severity, loses, mend) for name, severity, loses, mend in rows} == {
         name: (kind.severity, kind.loses, kind.mend) for name, kind in KINDS.items()
     }
+
+
+def test_workers_of_several_versions_are_told(command: InProcess, tmp_path: Path) -> None:
+    with server_with(tmp_path) as url, closing(RedisMailbox(url)) as mailbox:
+        for owner in ("host:1:a", "host:2:b"):
+            mailbox.heartbeat(owner, version="0.2.0")
+        assert "nothing to mend" in command("doctor", "--url", url).out
+        mailbox.heartbeat("host:3:c", version="0.1.0")
+        answer = command("doctor", "--url", url)
+        assert "0.1.0" in command("info", "--url", url).out
+    assert (answer.code, "0.1.0 (1), 0.2.0 (2)" in answer.out) == (ExitCode.OK, True), answer.out
+    assert "restart the workers of the older version" in answer.out
+
+
+def test_what_a_lost_worker_ran_is_forgotten_with_it(tmp_path: Path) -> None:
+    with server_with(tmp_path) as url, closing(RedisMailbox(url)) as mailbox:
+        for owner in ("host:1:a", "host:2:b"):
+            mailbox.heartbeat(owner, version="0.1.0")
+        # As a worker does that tells no version, when another has not been heard of for a minute.
+        mailbox.client.zrem("callboard:{default}:workers", "host:1:a")
+        mailbox.heartbeat("host:2:b", version="0.1.0")
+        assert mailbox.client.hkeys("callboard:{default}:workers:releases") == [b"host:2:b"]
 
 
 @pytest.mark.parametrize(("ahead", "found"), [(0.0, 0), (-60.0, 1), (60.0, 1)])

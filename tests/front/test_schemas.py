@@ -68,7 +68,7 @@ def busy(board: RedisMailbox) -> RedisMailbox:
     history = History(attempts=2, first_error=error, last_error=error)
     board.settle([Settlement(dead, DEAD, history=history, facts=Facts("A-1", "order.placed", 1))])
     board.fetch("orders", 2, owner="host:1:abc", lease_ms=LONG)
-    board.heartbeat("host:1:abc")
+    board.heartbeat("host:1:abc", version="0.1.0")
     items = ItemCounts(succeeded=3, not_done=1)
     board.running.tell(
         "host:1:abc",

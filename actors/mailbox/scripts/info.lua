@@ -73,8 +73,16 @@ local function dead_letters(queue)
   return {count, has_lapsed and next_at or oldest[2], following[2], next_at}
 end
 
-local answer = {NOW, call('HGETALL', UNROUTED),
-  call('ZRANGEBYSCORE', WORKERS, NOW - seen_within, '+inf', 'WITHSCORES')}
+local function workers()
+  local seen, answer = call('ZRANGEBYSCORE', WORKERS, NOW - seen_within, '+inf', 'WITHSCORES'), {}
+  for position = 1, #seen, 2 do
+    local owner = seen[position]
+    answer[#answer + 1] = {owner, tonumber(seen[position + 1]), call('HGET', RELEASES, owner) or ''}
+  end
+  return answer
+end
+
+local answer = {NOW, call('HGETALL', UNROUTED), workers()}
 local queues = call('SMEMBERS', QUEUES)
 table.sort(queues)
 for _, queue in ipairs(queues) do

@@ -4,7 +4,9 @@ import msgspec
 from cyclopts import App
 
 from ..actors.mailbox.findings import Finding
-from ..actors.mailbox.suitability import examine
+from ..actors.mailbox.redis import RedisMailbox
+from ..actors.mailbox.suitability import examine, mixed_versions, not_known
+from ..messages.errors import MailboxRefused
 from .exits import ExitCode
 from .place import Place, address_of, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
@@ -37,7 +39,9 @@ def doctor(*, place: Place | None = None, as_json: AsJson = False) -> ExitCode:
     settings = (place or Place()).settings()
     with mailbox_at(settings) as mailbox:
         findings = examine(mailbox.client, is_kept=settings.url is None)
-    is_ok = all(finding.severity != "stops" for finding in findings)
+        stops = any(finding.severity == "stops" for finding in findings)
+        findings += [] if stops else _versions(mailbox)
+    is_ok = not stops
     if as_json:
         write_json(Examined(address_of(settings), is_ok, tuple(findings)))
     else:
@@ -46,3 +50,11 @@ def doctor(*, place: Place | None = None, as_json: AsJson = False) -> ExitCode:
         if all(finding.severity == "note" for finding in findings):
             console().print(f"{address_of(settings)}: nothing to mend", highlight=False, soft_wrap=True)
     return ExitCode.OK if is_ok else ExitCode.FAILED
+
+
+def _versions(mailbox: RedisMailbox) -> list[Finding]:
+    try:
+        mixed = mixed_versions(mailbox.info().workers)
+    except MailboxRefused:
+        return [not_known("which versions of Callboard the workers run", "reading the workspace")]
+    return [] if mixed is None else [mixed]

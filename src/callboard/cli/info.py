@@ -77,11 +77,11 @@ def info(
     `dead_letters` (those that are kept: `count`, `oldest_at`, `next_forgotten_at` and `next_at`, when that
     one died; 0 for none), `paused` (null, or `at`, `by` and `reason`), and `lanes`, the fullest ten:
     `lane`, `ordered`, `limit`, `waiting`, `held`, and of those `holders`, at most ten of `id` and `owner`),
-    `workers` (`owner`, `seen_at`), `unrouted` (events nobody subscribed to, by contract) and `pace`. With
-    `--watch` it is such an object a second, each on a line of its own, and `pace` is a list of objects:
-    `queue`; `arriving`, `ending`, `retrying` and `dying`, deliveries a second since the line before;
-    `oldest_ready_ms`, how long the oldest that is ready has been due; `through_ms`, how long a delivery
-    takes from when it is due to its end, at this pace, or null while none ends.
+    `workers` (`owner`, `seen_at`, `version`), `unrouted` (events nobody subscribed to, by contract) and
+    `pace`. With `--watch` it is such an object a second, each on a line of its own, and `pace` is a list
+    of objects: `queue`; `arriving`, `ending`, `retrying` and `dying`, deliveries a second since the line
+    before; `oldest_ready_ms`, how long the oldest that is ready has been due; `through_ms`, how long a
+    delivery takes from when it is due to its end, at this pace, or null while none ends.
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
@@ -130,8 +130,12 @@ def drawn(info: MailboxInfo, address: str) -> Iterator[RenderableType]:
         yield table(LANE_COLUMNS, lanes, texts=3)
     if info.workers:
         yield table(
-            ("worker", "seen"),
-            [(worker.owner, shown_age(info.at - worker.seen_at)) for worker in info.workers],
+            ("worker", "version", "seen"),
+            [
+                (worker.owner, worker.version or "-", shown_age(info.at - worker.seen_at))
+                for worker in info.workers
+            ],
+            texts=2,
         )
     else:
         yield "no workers: start one with callboard run"

@@ -95,6 +95,16 @@ def test_a_worker_is_listed_until_it_leaves(stage: Stage) -> None:
     assert [worker.owner for worker in stage.mailbox.info().workers] == ["worker-2"]
 
 
+def test_a_worker_is_listed_with_the_version_it_runs(stage: Stage) -> None:
+    versions = {"worker-1": "0.1.0", "worker-2": "0.2.0", "worker-3": ""}
+    for owner, version in versions.items():
+        stage.mailbox.heartbeat(owner, version=version)
+    stage.mailbox.heartbeat("worker-1", version="0.2.0")
+    stage.mailbox.heartbeat("worker-2", leaving=True)
+    told = {worker.owner: worker.version for worker in stage.mailbox.info().workers}
+    assert told == {"worker-1": "0.2.0", "worker-3": ""}
+
+
 def test_info_is_of_the_moment_and_sorted(stage: Stage) -> None:
     before = stage.now()
     stage.publish(posting(target("1", queue="b")), posting(target("2", queue="a"), delay_ms=LONG))

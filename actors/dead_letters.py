@@ -138,14 +138,16 @@ class DeadLetters:
         Each keeps its event's id, its body and its causes; its attempts and its age begin anew. What lives
         again or was completed within its window is left dead and counted as `duplicate`. With `names`
         those records alone, which are none if it is empty, with `to` for another actor, `rate` a second
-        at most. Raises `ConfigurationError` when `to` subscribes to nothing, or not to what a letter is.
+        at most. Raises `ConfigurationError` when `to` subscribes to nothing, or not to what a letter is, in a
+        dry run too.
         """
         plan = _Plan(self._mailbox.routes(), to)
         chosen = self._chosen(where, names, limit)
 
         def mend(records: list[EndedRecord], run: str) -> list[Redress]:
+            # Planned in a dry run as well: it tells what the other actor does not take.
             letters = [plan.replay_of(self._with_facts(each)) for each in records]
-            return self._mailbox.records.replay(letters, run)
+            return [] if dry_run else self._mailbox.records.replay(letters, run)
 
         return self._mend(chosen, mend, rate=rate, dry_run=dry_run, run=run, show=show)
 
@@ -165,7 +167,7 @@ class DeadLetters:
         """
 
         def mend(records: list[EndedRecord], run: str) -> list[Redress]:
-            return self._mailbox.records.discard([each.id for each in records], run)
+            return [] if dry_run else self._mailbox.records.discard([each.id for each in records], run)
 
         return self._mend(self._chosen(where, names, limit), mend, dry_run=dry_run, run=run, show=show)
 
@@ -196,7 +198,7 @@ class DeadLetters:
             if rate is not None and not dry_run:
                 self._sleep(max(0.0, begun + matched / rate - time.monotonic()))
             matched += len(records)
-            for redress in [] if dry_run else mend(records, run):
+            for redress in mend(records, run):
                 counts[redress] += 1
             show(matched)
         told = {redress.value: count for redress, count in counts.items()}

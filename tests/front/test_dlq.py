@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from callboard.actors.dead_letters import DeadLetters
 from callboard.actors.mailbox.mailbox import Mailbox, Settlement, Subscription
 from callboard.actors.mailbox.records import Facts
 from callboard.actors.mailbox.redis import RedisMailbox
@@ -75,6 +76,25 @@ def test_letters_are_listed_one_by_one_the_latest_first(command: InProcess, lett
     shown = command("dlq", "list", "--each", "--limit", "2")
     assert sum("max_attempts" in line for line in shown.out.splitlines()) == 2
     assert SECRET not in shown.out + json.dumps(told)
+
+
+@pytest.mark.parametrize("more", [(), ("--each",)], ids=["groups", "each"])
+def test_a_list_that_was_cut_says_so(command: InProcess, letters: list[str], more: tuple[str, ...]) -> None:
+    cut = command("dlq", "list", *more, "--limit", "2")
+    assert cut.out.endswith("there are more than these 2: --limit says how many are listed\n")
+    told = json.loads(command("dlq", "list", *more, "--limit", "2", "--json").out)
+    assert len(told["groups"] or told["letters"]) == 2
+    assert "there are more" not in command("dlq", "list", *more, "--limit", "4").out
+    assert "there are more than these 3" in command("event", "list", "--limit", "3").out
+    assert "there are more" not in command("event", "list", "--limit", "4").out
+
+
+@pytest.mark.parametrize("words", [("dlq", "list"), ("dlq", "replay"), ("dlq", "discard"), ("event", "list")])
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_at_most_none_is_wrong_usage(
+    command: InProcess, board: RedisMailbox, words: tuple[str, ...], limit: str
+) -> None:
+    assert command(*words, "--limit", limit).code == ExitCode.USAGE
 
 
 def test_an_empty_board_has_no_dead_letters(command: InProcess, board: RedisMailbox) -> None:
@@ -163,6 +183,29 @@ def test_letters_are_replayed_by_name_and_to_another_actor(
     assert (delivery.id, delivery.body) == ("mail:1", BODY)
     answer = command("dlq", "replay", letters[0], "--to", "nobody", "--yes")
     assert (answer.code, "choose of pay, mail" in answer.err) == (ExitCode.USAGE, True)
+
+
+def test_a_dry_run_tells_what_another_actor_does_not_take(
+    command: InProcess, board: RedisMailbox, letters: list[str]
+) -> None:
+    board.register([Subscription("count", "counts", {"order.paid": DAY})])
+    answer = command("dlq", "replay", letters[0], "--to", "count", "--dry-run")
+    assert (answer.code, "count does not subscribe to order.placed" in answer.err) == (ExitCode.USAGE, True)
+
+
+def test_what_is_ended_in_its_middle_tells_how_far_it_came(
+    command: InProcess, board: RedisMailbox, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_seconds: float) -> None:
+        if queue_of(board.info(), "orders").replayed:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeadLetters.__init__, "__kwdefaults__", {"sleep": interrupt})
+        ended = command("dlq", "replay", "--actor", "pay", "--rate", "1/s", "--yes")  # one by one
+    assert ended.code == ExitCode.INTERRUPTED
+    assert ended.err == "callboard: 1 of 3 are dealt with: run it again for the others\n"
+    assert command("dlq", "replay", "--actor", "pay", "--yes").out == "2 of 2 dead letters are replayed\n"
 
 
 def test_what_lives_again_is_told_as_a_duplicate(

@@ -99,6 +99,15 @@ def test_naming_no_queue_is_wrong_usage(command: InProcess, board: RedisMailbox,
     assert f"callboard queue {what} QUEUE" in answer.err
 
 
+def test_all_queues_and_one_of_them_are_not_both_resumed(command: InProcess, board: RedisMailbox) -> None:
+    hold(board, 1)
+    hold(board, 1, queue="stock")
+    command("queue", "pause", "orders", "stock")
+    answer = command("queue", "resume", "orders", "--all")
+    assert (answer.code, "not both" in answer.err) == (ExitCode.USAGE, True)
+    assert all(queue.paused for queue in board.info().queues)
+
+
 # Drain.
 
 

@@ -90,6 +90,8 @@ def test_nothing_is_cancelled_by_a_dry_run_or_without_consent(
 ) -> None:
     plan(board, a=HOUR)
     assert command("schedule", "cancel", "receipt:a", "--dry-run").out == "receipt:a: would be cancelled\n"
+    unknown = command("schedule", "cancel", "receipt:none")
+    assert (unknown.code, unknown.err) == (ExitCode.FAILED, "")
     refused = command("schedule", "cancel", "receipt:a")
     assert refused.code == ExitCode.USAGE
     assert "Cancel 1 of 1 deliveries for good?" in refused.err

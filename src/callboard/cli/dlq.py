@@ -1,14 +1,12 @@
 """`callboard dlq`: what ended dead, by what it has in common; replays and discards it."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
 
-from cyclopts import App, Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from cyclopts import App, Parameter, validators
 
 from ..actors.dead_letters import DeadFilter, DeadLetters, Mended
 from ..actors.mailbox.forgetting import about_to_be_forgotten
@@ -19,8 +17,9 @@ from .asking import DryRun, Yes, consent
 from .dlq_shown import Listed, counted, drawn_groups, drawn_mended
 from .event import Body, Limit, Raw
 from .event_shown import asked_for, ended_shown, record_shown
-from .event_words import drawn_list, drawn_record
+from .event_words import cut_after, drawn_list, drawn_record
 from .exits import NotThere
+from .how_far import how_far
 from .moments import moment_ms
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
@@ -72,7 +71,10 @@ class Where:
 
 Names = Annotated[str, Parameter(name="NAME", help="Single ones, as `callboard dlq list --each` names them.")]
 Each = Annotated[bool, Parameter(negative="", show_default=False, help="One by one, not in groups.")]
-AtMost = Annotated[int | None, Parameter(help="So many at most, the ones that died first.")]
+AtMost = Annotated[
+    int | None,
+    Parameter(validator=validators.Number(gte=1), help="So many at most, the ones that died first."),
+]
 Rate = Annotated[
     str, Parameter(show_default=False, help="So many a second or minute at most: `100/s`, `30/m`.")
 ]
@@ -106,9 +108,12 @@ def list_(
         info = mailbox.info()
         meant = (where or Where()).filter(info.at)
         letters = DeadLetters(mailbox)
+        groups = [] if each else letters.groups(meant)
+        # One more tells whether there are others.
+        ended = [ended_shown(record) for record in islice(letters.each(meant), limit + 1 if each else 0)]
         shown = Listed(
-            () if each else tuple(letters.groups(meant)),
-            tuple(ended_shown(record) for record in islice(letters.each(meant), limit if each else 0)),
+            tuple(groups[:limit]),
+            tuple(ended[:limit]),
             tuple(about_to_be_forgotten(info.queues, info.at, settings.dead_letters)),
         )
     if as_json:
@@ -120,7 +125,9 @@ def list_(
     elif each:
         out.print(drawn_list(shown.letters))
     else:
-        out.print(drawn_groups(shown.groups[:limit]))
+        out.print(drawn_groups(shown.groups))
+    if max(len(groups), len(ended)) > limit:
+        out.print(cut_after(limit), highlight=False)
     for warning in shown.warnings:
         out.print(f"warning: {warning}", highlight=False, soft_wrap=True, markup=False)
 
@@ -268,7 +275,7 @@ def _mend(
         count = _count(mailbox, meant, names, limit)
         if not dry_run:
             consent(f"{what.capitalize()} {counted(count)}?", yes=yes or not count)
-        with _progress(count) as show:
+        with how_far(count) as show:
             mended = mend(DeadLetters(mailbox), meant, show)
     if as_json:
         write_json(mended)
@@ -294,13 +301,3 @@ def _rate(said: str) -> float | None:
     if found is None or float(found[1]) == 0:
         raise ConfigurationError(f"--rate takes so many a second, minute or hour, as in 100/s, not {said!r}")
     return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Shows on a terminal's stderr how many of so many are dealt with."""
-    out = console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=max(1, total))
-        yield lambda count: bar.update(task, completed=count)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from ..actors.mailbox.mailbox import Mailbox
 from ..actors.mailbox.records import KINDS, EndedRecord, Span, records_in
 from ..messages.delivery import OutcomeKind
 from ..messages.errors import ConfigurationError
 from .event_shown import EndedShown, EventShown, asked_for, delivery_shown, ended_shown
-from .event_words import drawn_delivery, drawn_list
+from .event_words import cut_after, drawn_delivery, drawn_list
 from .exits import NotThere
 from .moments import moment_ms
 from .place import Place, mailbox_at
@@ -29,7 +29,7 @@ Since = Annotated[
     str,
     Parameter(show_default=False, help="Ended since: how long ago (`2h`) or a moment (`2030-01-31T12:00Z`)."),
 ]
-Limit = Annotated[int, Parameter(help="So many at most.")]
+Limit = Annotated[int, Parameter(validator=validators.Number(gte=1), help="So many at most.")]
 
 NOT_ALL = (
     "Of deliveries that succeeded at the first attempt, those alone are listed that had items, or whose "
@@ -111,12 +111,16 @@ def list_(
     kinds = _kinds(outcome)
     with mailbox_at((place or Place()).settings()) as mailbox:
         start = moment_ms(since, mailbox.info().at, option="--since") if since else 0
-        shown = [ended_shown(each) for each in islice(_latest(mailbox, kinds, actor, start), limit)]
+        # One more tells whether there are others.
+        found = [ended_shown(each) for each in islice(_latest(mailbox, kinds, actor, start), limit + 1)]
+    shown = found[:limit]
     if as_json:
         write_json(shown)
         return
     out = console()
     out.print(drawn_list(shown) if shown else "nothing of this has ended, or its records are over")
+    if len(found) > limit:
+        out.print(cut_after(limit), highlight=False)
     if OutcomeKind.SUCCEEDED in kinds:
         out.print(NOT_ALL, highlight=False)
 

@@ -29,6 +29,11 @@ def drawn_list(records: Sequence[EndedShown]) -> RenderableType:
     return table(("ended", "outcome", "reason", "name", "error", "fingerprint", "attempts"), rows, texts=6)
 
 
+def cut_after(limit: int) -> str:
+    """That a list was cut."""
+    return f"there are more than these {limit:,}: --limit says how many are listed"
+
+
 def drawn_delivery(shown: DeliveryShown) -> Iterator[str]:
     """One delivery, a line for each thing that is known of it."""
     yield f"[bold]{escape(shown.delivery)}[/bold]"

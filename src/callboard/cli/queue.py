@@ -77,6 +77,8 @@ def resume(*queues: Queue, every: All = False, place: Place | None = None, as_js
     `--json` is a list of objects: `queue`, and `pause` (`at`, `by`, `reason`), the one that held or null.
     """
     keep_logs_off_stdout()
+    if every and queues:
+        raise ConfigurationError("name the queues, or say --all, not both")
     if not every:
         _need(queues, "callboard queue resume QUEUE, or --all")
     with mailbox_at((place or Place()).settings()) as mailbox:

@@ -121,7 +121,7 @@ def cancel(
         if dry_run:
             return _tell(expected, Became.CANCELLED, as_json=as_json, dry_run=True)
         count = sum(each.became is Became.CANCELLED for each in expected)
-        consent(f"Cancel {count:,} of {len(expected):,} deliveries for good?", yes=yes)
+        consent(f"Cancel {count:,} of {len(expected):,} deliveries for good?", yes=yes or not count)
         changed = [each for known in ids for each in mailbox.schedule.cancel(known, detail)]
     return _tell(changed, Became.CANCELLED, as_json=as_json)
 

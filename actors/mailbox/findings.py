@@ -45,6 +45,11 @@ KINDS = {
         "end the deploy: restart the workers of the older version",
     ),
     "version-not-read": Kind("warns", "not known", "see that it is Redis 7.0 or Valkey"),
+    "cluster": Kind(
+        "note",
+        "nothing, but a workspace cannot work from another node",
+        "name the node that has the workspace's slot: redirects are not followed",
+    ),
     "not-known": Kind("note", "not known", "look as a user who may"),
 }
 """Every kind: what `stops` ends the start of a worker unless it is forced; a `note` is nothing to mend."""

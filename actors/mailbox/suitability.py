@@ -83,7 +83,15 @@ def examine(
         found = [not_known("what server it is and what it keeps", "INFO"), clocks]
     else:
         persistence = _persistence(info, config, is_kept=is_kept)
-        found = [_version(info), _role(info), _eviction(info), persistence, _room(info), clocks]
+        found = [
+            _version(info),
+            _role(info),
+            _cluster(info),
+            _eviction(info),
+            persistence,
+            _room(info),
+            clocks,
+        ]
     return [each for each in found if each is not None]
 
 
@@ -143,6 +151,13 @@ def _role(info: Facts) -> Finding | None:
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
         return finding("replica", "the server is a replica", mend=f"connect to its primary, {primary}")
     return None
+
+
+def _cluster(info: Facts) -> Finding | None:
+    # All keys of a workspace share a hash tag, so its scripts work on the one node that has them.
+    if not info.get("cluster_enabled"):
+        return None
+    return finding("cluster", "the server is a node of a cluster, and each workspace is on one node of it")
 
 
 def _eviction(info: Facts) -> Finding | None:

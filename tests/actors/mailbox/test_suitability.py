@@ -2,6 +2,7 @@
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 import redis
 
 from callboard.actors.mailbox.findings import Finding
+from callboard.actors.mailbox.mailbox import Verdict
+from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.suitability import ensure_suitable, examine
 from callboard.messages.errors import MailboxRefused, MailboxUnavailable, UnsuitableServer
+from tests.actors.mailbox.conformance import posting
 from tests.servers import Kind, start_server
 
 
@@ -95,6 +99,28 @@ def test_a_server_that_keeps_too_little_on_disk_is_warned_of_once(
     assert (log.written[0]["level"], log.written[0]["event"]) == ("warning", "server_not_ideal")
     assert told in log.written[0]["what"]
     assert "everysec" in log.written[0]["mend"]
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_a_node_of_a_cluster_is_noted_and_works_where_it_has_the_slot(kind: Kind, tmp_path: Path) -> None:
+    server = start_server(kind, tmp_path, "--cluster-enabled", "yes")
+    try:
+        with closing(RedisMailbox(server.url)) as mailbox:
+            assert [(each.kind, each.severity) for each in examine(mailbox.client)] == [("cluster", "note")]
+            with pytest.raises(MailboxRefused):
+                mailbox.publish([posting()])
+            mailbox.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_for_cluster(mailbox.client)
+            assert mailbox.publish([posting()]) == [[Verdict.ACCEPTED]]
+    finally:
+        server.kill()
+
+
+def wait_for_cluster(client: "redis.Redis") -> None:
+    deadline = time.monotonic() + 20
+    while "ok" not in str(client.execute_command("CLUSTER", "INFO")).partition("cluster_slots")[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_replica_is_refused_and_its_primary_named(tmp_path: Path) -> None:

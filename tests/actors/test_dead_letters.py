@@ -305,6 +305,7 @@ def peak_of(do: Callable[[], T]) -> tuple[T, int]:
     return came_to, peak
 
 
+@pytest.mark.timeout(600)  # a hundred thousand are put there first; it is about memory, not about time
 def test_a_hundred_thousand_are_listed_grouped_and_replayed_in_flat_memory(crowded: RedisMailbox) -> None:
     letters = DeadLetters(crowded)
     groups, grouping = peak_of(letters.groups)

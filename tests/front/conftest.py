@@ -86,8 +86,12 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """That of this process without settings of Callboard's."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
+    """That of this process without settings of Callboard's, and without what lets output out by itself."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CALLBOARD_") and name != "PYTHONUNBUFFERED"
+    }
     return ours | {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
 
 

@@ -23,7 +23,6 @@ def stream(mailbox: RedisMailbox, write: Callable[[Look, Course], None]) -> None
         look = Look.at(mailbox)
         course.add(look)
         write(look, course)
-        sys.stdout.flush()
 
 
 def draw(mailbox: RedisMailbox, address: str) -> None:
@@ -47,9 +46,13 @@ def draw(mailbox: RedisMailbox, address: str) -> None:
 
 
 def ticks() -> Iterator[None]:
-    """A tick each second, the first at once; a late one does not make those behind it come sooner."""
+    """A tick each second, the first at once; a late one does not make those behind it come sooner.
+
+    What was written to stdout is out before the next.
+    """
     due = time.monotonic()
     while True:
         yield
+        sys.stdout.flush()
         due = max(due + EVERY, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))

@@ -140,6 +140,7 @@ def test_secrets_are_found_nowhere_that_is_written(
             [sys.executable, "-m", "callboard", "run", "shop:app", "-p", "1", "--log-level", "debug"]
         )
         wait_for(lambda: "ready for action" in (tmp_path / "err").read_text(), "the pool")
+        wait_for(lambda: _is_served(address), "the metrics")
         written = [_run_beside(start, tmp_path)]
         event_id = written[0].split()[-1]
         with_mailbox = RedisMailbox(url)
@@ -169,6 +170,12 @@ def _run_beside(start: Start, directory: Path) -> str:
     sender = start([sys.executable, "send.py"])
     assert sender.wait(60) == 0, (directory / "err").read_text()
     return (directory / "err").read_text() + (directory / "out").read_text()
+
+
+def _is_served(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as line:
+        return line.connect_ex((host, int(port))) == 0
 
 
 def _is_settled(mailbox: RedisMailbox) -> bool:

@@ -16,9 +16,10 @@ local scheduled, leased = SCHEDULED .. queue, LEASED .. queue
 local function move_due()
   local due = call('ZRANGEBYSCORE', scheduled, '-inf', NOW, 'LIMIT', 0, 1000)
   if #due > 0 then
-    -- In this order: a user that may publish but not take must be refused before anything is written.
-    call('ZREM', scheduled, unpack(due))
+    -- A script that is refused in its middle is not undone. No id is empty, so the first asks for permission alone.
+    call('ZREM', scheduled, '')
     call('RPUSH', ready, unpack(due))
+    call('ZREM', scheduled, unpack(due))
   end
 end
 

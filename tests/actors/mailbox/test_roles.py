@@ -28,6 +28,7 @@ from tests.actors.mailbox.conformance import (
     target,
 )
 from tests.actors.mailbox.roles import DEPLOY, PASSWORDS, SUPER, refused_on, role_server, url_as
+from tests.actors.rehearsal import until
 from tests.servers import Kind, Server
 
 WORKSPACE = "default"
@@ -214,6 +215,33 @@ def test_a_publisher_cannot_settle_what_a_worker_holds(as_role: Open) -> None:
             as_role(role).settle([settlement(held)])
     check_conservation(worker.info())
     assert worker.settle([settlement(held)]) == [True]
+
+
+@pytest.mark.parametrize("command", ["rpush", "zrem"])
+def test_what_is_due_stays_where_it_is_for_a_user_who_may_only_half_of_moving_it(
+    as_role: Open, server: Server, command: str
+) -> None:
+    worker = as_role("worker")
+    worker.publish([posting(delay_ms=1)])
+    until(lambda: is_due(server), "it to be due")
+    with client_as(SUPER, server) as client:
+        client.execute_command("ACL", "SETUSER", "worker", f"-{command}")
+        try:
+            with pytest.raises(MailboxRefused, match="role for it"):
+                worker.fetch(QUEUE, 1, owner="w", lease_ms=LONG)
+        finally:
+            client.execute_command("ACL", "SETUSER", "worker", f"+{command}")
+    queue = queue_of(worker.info(), QUEUE)
+    assert (queue.ready, queue.scheduled) == (0, 1)
+    assert len(worker.fetch(QUEUE, 1, owner="w", lease_ms=LONG).deliveries) == 1
+
+
+def is_due(server: Server) -> bool:
+    """Whether what is scheduled is due by the server's clock."""
+    with client_as(SUPER, server) as client:
+        seconds, micros = client.time()
+        now = seconds * 1000 + micros // 1000
+        return bool(client.zcount(f"callboard:{{{WORKSPACE}}}:scheduled:{QUEUE}", "-inf", now))
 
 
 def test_a_workspace_is_closed_to_the_roles_of_another(as_role: Open) -> None:

@@ -1,6 +1,5 @@
 """The compose file: what the schema knows and no more, hardened, and in keeping with the files it mounts."""
 
-import copy
 import importlib.resources
 import json
 import subprocess
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 from callboard.messages.timing import duration_ms
 from deploy.boards.made import BOARDS
 from tests.deploy.facts import DEPLOY, DRAIN, METRICS_PORT, command_faults, settings_faults
+from tests.deploy.planted import changed_at
 from tests.documents import blocks_of, read
 from tests.programs import needed
 
@@ -42,16 +42,7 @@ def test_the_compose_file_is_what_its_schema_asks_for() -> None:
 
 def changed(path: str, value: Any) -> File:
     """The file with one place changed; a value of None takes it away."""
-    made = copy.deepcopy(composed())
-    at: Any = made
-    *above, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-    for part in above:
-        at = at[part]
-    if value is None:
-        del at[last]
-    else:
-        at[last] = value
-    return made
+    return changed_at(composed(), path, value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The manifests for Kubernetes: put together, held strictly against schemas, and against the code."""
 
-import copy
 import json
 import re
 import subprocess
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from callboard.observability.metrics import INSTRUMENTS
 from tests.deploy.facts import DEPLOY, DRAIN, METRICS_PORT, command_faults, settings_faults
+from tests.deploy.planted import changed_at
 from tests.programs import needed
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -78,16 +78,8 @@ def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
 
 def changed(manifests: list[Manifest], kind: str, path: str, value: Any) -> list[Manifest]:
     """The manifests with one place of one of them changed, named as a JSON pointer; None takes it away."""
-    made = copy.deepcopy(manifests)
-    at: Any = of_kind(made, kind)
-    *above, last = [int(part) if part.isdigit() else part.replace("~1", "/") for part in path.split("/")]
-    for part in above:
-        at = at[part]
-    if value is None:
-        del at[last]
-    else:
-        at[last] = value
-    return made
+    meant = of_kind(manifests, kind)
+    return [changed_at(each, path, value) if each is meant else each for each in manifests]
 
 
 POD = "spec/template/spec"

@@ -98,7 +98,7 @@ def late_in_c(_: Attempt) -> None:
 
 
 # It may land in a callback of the garbage collector, as hypothesis has one: that is told and passed over.
-@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:.*gc_cumulative_time:pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_comes_after_an_error_of_the_handler_does_not_leave_the_stack() -> None:
     seen: list[OutcomeKind] = []
 

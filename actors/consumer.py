@@ -15,7 +15,8 @@ from .capacity import Capacity
 from .gathering import Gathered
 from .hunt import NOT_NOW, Step
 from .intake import Intake
-from .mailbox.mailbox import Fetched, Settlement, Suspects
+from .mailbox.mailbox import Fetched, Settlement
+from .mailbox.suspects import Suspects
 from .plain import PlainMessage
 from .room import Room
 from .threads import Threads

@@ -10,8 +10,9 @@ import msgspec
 from ..messages.codec import decode_envelope
 from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError, UnreadableBody
-from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox, RouteBook, Subscription
+from .mailbox.mailbox import MIN_WINDOW_MS, Mailbox
 from .mailbox.records import EndedRecord, Facts, Redress, Replay, Span, records_in
+from .mailbox.subscriptions import RouteBook, Subscription
 
 SLICE = 20
 """Dead letters that are mended in one step: nobody else is served meanwhile."""

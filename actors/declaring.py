@@ -14,7 +14,7 @@ from ..middleware.options import DEFAULTS, Options, policy_of, said_of_dedup
 from .actor import EventActor, check_name
 from .actor_options import Said, batch_of
 from .batch import Batch
-from .mailbox.mailbox import Subscription
+from .mailbox.subscriptions import Subscription
 from .resources import Resources
 from .routes import Routes
 from .signature import Wanted, read_signature

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from math import inf
 
 from ..messages.delivery import Delivery
-from .mailbox.mailbox import Suspects
+from .mailbox.suspects import Suspects
 
 FIRST_PATIENCE = 1.0
 LONGEST_PATIENCE = 64.0

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .mailbox.mailbox import Mailbox, RouteBook, Subscription
+from .mailbox.mailbox import Mailbox
+from .mailbox.subscriptions import RouteBook, Subscription
 
 REFRESH_SECONDS = 300.0
 """A publisher looks this often for routes that no worker confirms any more."""

@@ -8,7 +8,8 @@ import structlog
 from ..messages.contract import Kind
 from ..messages.errors import AmbiguousCommand, InvalidKey, UnroutedEvent
 from ..messages.fields import id_in, key_in
-from .mailbox.mailbox import Posting, Subscription, Target
+from .mailbox.mailbox import Posting, Target
+from .mailbox.subscriptions import Subscription
 from .prepared import Prepared
 from .routes import RouteTable
 

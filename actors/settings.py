@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import msgspec
 
 from ..messages.errors import ConfigurationError
 from ..observability.levels import LEVELS
+from .server_url import read_url, redact_url
 from .url_file import URL_FILE, url_in_file
 
 FILE = "callboard.toml"
@@ -31,12 +31,6 @@ DEFAULTS: Mapping[str, str | None] = {
     "force": "false",
 }
 """Every setting by its name; in the environment it is in capitals, after `CALLBOARD_`."""
-
-SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"}
-"""The schemes of a URL that are understood, and what the client calls them."""
-
-TELLABLE = {"db", "protocol"}
-"""The options of a URL whose values may be shown."""
 
 WORKSPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+):(?P<port>[0-9]{1,5})")
@@ -104,10 +98,6 @@ def load_settings(
     """
     faults: list[str] = []
     here = (Path.cwd() if directory is None else directory).absolute()
-    given = {name: _Given(value, "default") for name, value in DEFAULTS.items()}
-    given |= _from_file(here / FILE, faults)
-    variables = os.environ if environ is None else environ
-    given |= _from_environment(variables, here, faults)
     arguments = {
         "url": url,
         "home": home,
@@ -117,8 +107,7 @@ def load_settings(
         "dead_letters": dead_letters,
         "force": force,
     }
-    given |= {name: _Given(value, name) for name, value in arguments.items() if value is not None}
-    given |= _from_command(variables)
+    given = _given(arguments, os.environ if environ is None else environ, here, faults)
     settings = Settings(
         url=_url(given["url"], faults),
         home=_home(given["home"], here, faults),
@@ -135,26 +124,17 @@ def load_settings(
     return settings
 
 
-def redact_url(url: str) -> str:
-    """The URL of a server, with nothing in it that could be a secret."""
-    scheme = url.partition(":")[0]
-    concealed = f"{scheme}://***" if scheme in SCHEMES else "***"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return concealed
-    # A password with a /, ? or # that was not percent-encoded reaches into the parts that follow.
-    if scheme not in SCHEMES or "@" in parts.path + parts.query or "#" in url:
-        return concealed
-    account, _, place = parts.netloc.rpartition("@")
-    if place and parts.hostname is None:
-        return concealed
-    user, has_password, _ = account.partition(":")
-    shown = (f"{user}:***@" if has_password else "***@") if account else ""
-    options = [f"{name}={value if name in TELLABLE else '***'}" for name, value in parse_qsl(parts.query)]
-    query = "?" + "&".join(options) if options else ""
-    return f"{scheme}://{shown}{place}{parts.path}{query}"
+def _given(
+    arguments: Mapping[str, object], environ: Mapping[str, str], here: Path, faults: list[str]
+) -> dict[str, _Given]:
+    """Every setting as it was given by what goes before all else that gives it, which is written last."""
+    return {
+        **{name: _Given(value, "default") for name, value in DEFAULTS.items()},
+        **_from_file(here / FILE, faults),
+        **_from_environment(environ, here, faults),
+        **{name: _Given(value, name) for name, value in arguments.items() if value is not None},
+        **_from_command(environ),
+    }
 
 
 def _from_environment(environ: Mapping[str, str], here: Path, faults: list[str]) -> dict[str, _Given]:
@@ -206,41 +186,12 @@ def _unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def _url(given: _Given, faults: list[str]) -> str | None:
-    if given.value is None:
-        return None
-    url = _text(given, faults)
-    if url is None:
-        return None
+    url = None if given.value is None else _text(given, faults)
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        faults.append(
-            f"{given.where}: {redact_url(url)} cannot be read: percent-encode what is special in its password"
-        )
-        return None
-    fault = _url_fault(url, parts)
-    if fault is not None:
+        return None if url is None else read_url(url)
+    except ValueError as fault:
         faults.append(f"{given.where}: {fault}")
         return None
-    return SCHEMES[parts.scheme] + url[len(parts.scheme) :]
-
-
-def _url_fault(url: str, parts: SplitResult) -> str | None:
-    if parts.scheme not in SCHEMES:
-        return f"the URL of a server begins with {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
-    if re.search(r"\s", url):
-        return f"{redact_url(url)} has blanks in it: remove them"
-    if "#" in url:
-        return f"{redact_url(url)} has a # in it: write %23 in a password"
-    if parts.scheme == "unix":
-        is_whole = parts.path not in {"", "/"} and not parts.hostname
-        return None if is_whole else "a unix:// URL has three slashes and a path: unix:///run/valkey.sock"
-    if parts.netloc and parts.hostname is None:
-        return f"{redact_url(url)} names no host: write redis://host:6379"
-    if re.fullmatch(r"/?|/[0-9]+/?", parts.path) is None:
-        return f"{redact_url(url)} ends with something that is no database's number"
-    return None
 
 
 def _home(given: _Given, here: Path, faults: list[str]) -> Path:

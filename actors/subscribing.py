@@ -9,7 +9,7 @@ from ..messages.errors import InvalidActor
 from ..messages.shape import type_faults
 from ..middleware.dedup.option import Dedup
 from .actor_options import Said
-from .mailbox.mailbox import Subscription
+from .mailbox.subscriptions import Subscription
 
 Dedups = Dedup | UnsetType | None
 """What is said of dedup: None for none, `UNSET` for as each contract says."""

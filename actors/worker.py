@@ -21,7 +21,8 @@ from ..observability.settled import Measured
 from .eventloop import EventLoop
 from .gathering import Gathered
 from .hunt import MOST_TOGETHER, NOT_NOW, Hunt
-from .mailbox.mailbox import Fetched, Mailbox, Settlement, Suspects
+from .mailbox.mailbox import Fetched, Mailbox, Settlement
+from .mailbox.suspects import Suspects
 from .performing import aperform, perform, settlement_of, settlement_of_unknown
 from .performing_batch import aperform_batch, perform_batch
 from .plain import PlainMessage

@@ -19,12 +19,8 @@ from .ledger import Ledger
 from .records import EndedRecord, Facts, Records
 from .running import Running
 from .schedule import Schedule
-
-MAX_CRASHES = 3
-"""Crashes of a delivery that ran alone, after which it is dead with the reason `poison`."""
-
-HUNT_MS = 2_000
-"""An owner that was told of suspects has this long, or a lease if that is shorter, before another is told."""
+from .subscriptions import RouteBook, Subscription
+from .suspects import EACH_ALONE, Suspects
 
 PAUSED_LOOK_MS = 1_000
 """Workers need not look at a paused queue more often, whatever comes due in it."""
@@ -37,42 +33,6 @@ ENDED_RETENTION_MS = 30 * 24 * 3_600_000
 
 MOST_RECORDED = 1_000_000
 """Records of one kind that a queue keeps, if the settings do not say: beyond it the oldest is forgotten."""
-
-
-UPHELD_MS = 60_000
-"""How long what an actor says goes before what it said earlier, after a worker confirmed it."""
-
-MOST_SAID = 8
-"""The latest subscriptions of an actor whose order is remembered, to tell an earlier one from a new one."""
-
-
-class Subscription(msgspec.Struct, frozen=True):
-    """What one actor subscribes to, as workers register it."""
-
-    actor: str
-    queue: str
-    contracts: dict[str, int]
-    """The dedup window in milliseconds, by contract name."""
-    order: int = 0
-    """Position among the actors of its app; fan-out follows it."""
-    concurrency: int | None = None
-    """How many of its deliveries may be leased at once, by all workers together; None for any number."""
-    ordered: bool = False
-    """Publishers give its deliveries lanes; see `Target.lane`."""
-    key: tuple[str, ...] | None = None
-    """The fields that make its dedup key in place of the contract's; none of them for the event's id."""
-    retention: dict[str, int] = {}
-    """How long records are kept in milliseconds, by contract name, where a contract says so."""
-
-
-class RouteBook(msgspec.Struct, frozen=True):
-    """The routes a mailbox knows at a version; the version grows when they change."""
-
-    version: int
-    subscriptions: tuple[Subscription, ...] = ()
-    """In the order of `order`, then of the actors' names."""
-    upheld: frozenset[str] = frozenset()
-    """Actors whose subscription a worker confirmed within the last minute."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -88,6 +48,11 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """Deliveries of a lane are handed out one at a time in the order in which they became ready: the next one
     when the one before has succeeded, died or been discarded, and not while it waits for a retry. Empty for
     none. Lanes belong to a queue; a name is the actor's and an entity's, so that no two actors share one."""
+
+    @property
+    def identity(self) -> str:
+        """The id of the delivery."""
+        return f"{self.actor}:{self.key}"
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False):
@@ -137,21 +102,6 @@ class Verdict(StrEnum):
     """The same with another body: nothing of the posting was stored."""
     WITHHELD = "withheld"
     """Another target of the posting is in conflict: nothing of it was stored."""
-
-
-class Suspects(msgspec.Struct, frozen=True):
-    """What a worker wants to do about suspects: deliveries whose worker was lost while it held them."""
-
-    together: int | None = None
-    """How many that were lost once it takes together and beside others; None if each shall run alone. Lost in
-    such company, they are charged nothing, and from then on each runs alone."""
-    hunts: bool = True
-    """Whether it wants to be told of those that must run alone."""
-    charged: bool = True
-    """Whether what it fetches `alone` will be so; lost beside others, it is charged nothing."""
-
-
-EACH_ALONE = Suspects()
 
 
 class Fetched(msgspec.Struct):

@@ -8,17 +8,7 @@ from contextlib import contextmanager
 from ...messages.delivery import Clock, Delivery, OutcomeKind
 from ...messages.errors import MailboxUnavailable, StaleRoutes
 from .infos import WORKER_LASTS_MS, MailboxInfo, WorkerInfo
-from .mailbox import (
-    EACH_ALONE,
-    MOST_RECORDED,
-    Fetched,
-    Posting,
-    RouteBook,
-    Settlement,
-    Subscription,
-    Suspects,
-    Verdict,
-)
+from .mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
 from .memory_clock import SystemClock, VirtualClock
 from .memory_controls import MemoryControls
 from .memory_correlations import MemoryCorrelations
@@ -31,6 +21,8 @@ from .memory_routes import Routes
 from .memory_running import MemoryRunning
 from .memory_schedule import MemorySchedule
 from .records import EndedRecord
+from .subscriptions import RouteBook, Subscription
+from .suspects import EACH_ALONE, Suspects
 
 __all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
 

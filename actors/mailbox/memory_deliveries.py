@@ -6,24 +6,11 @@ from msgspec import structs
 
 from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.items import ItemRecord
-from .correlations import CameOf
 from .infos import QueueInfo
-from .mailbox import (
-    ENDED_RETENTION_MS,
-    MAX_CRASHES,
-    MIN_WINDOW_MS,
-    Fetched,
-    Posting,
-    Settlement,
-    Subscription,
-    Suspects,
-    Target,
-    Verdict,
-)
-from .memory_correlations import Related
-from .memory_ended import Aliases, Ended, event_in, record_of
+from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Fetched, Posting, Settlement, Target, Verdict
 from .memory_live import Live
 from .memory_queue import Queue
+from .memory_recording import Recording
 from .memory_remembered import Completions, Remembered
 from .records import (
     MOST_RECORDS,
@@ -32,9 +19,8 @@ from .records import (
     Facts,
     FoundDelivery,
 )
-
-MIN_ALIASED_MS = 24 * 3_600_000
-"""How long after a retry is due its event still leads to it."""
+from .subscriptions import Subscription
+from .suspects import MAX_CRASHES, Suspects
 
 
 class Deliveries:
@@ -47,10 +33,10 @@ class Deliveries:
         self._last_fence = 0
         self._completions = Completions()
         self._settled: Remembered[tuple[str, int], OutcomeKind] = Remembered()
-        self.records = Ended(most_recorded)
-        self._retention: dict[str, int] = {}
-        self.aliases = Aliases()
-        self.related = Related()
+        self._recording = Recording(most_recorded)
+        self.records = self._recording.records
+        self.aliases = self._recording.aliases
+        self.related = self._recording.related
         self.unrouted: Counter[str] = Counter()
 
     def queue(self, name: str) -> Queue:
@@ -67,15 +53,13 @@ class Deliveries:
         """Store a posting for all its targets or for none."""
         if not posting.targets:
             self.unrouted[posting.event] += 1
-            self._relate(posting, now)
+            self._recording.posted(posting, _due_of(posting, now), now)
             return []
         verdicts = [self.judge(target, posting.fingerprint, now) for target in posting.targets]
         if Verdict.CONFLICT in verdicts:
             return [each if each is Verdict.CONFLICT else Verdict.WITHHELD for each in verdicts]
         verdicts = [self._store(target, posting, now) for target in posting.targets]
-        for target in posting.targets:
-            self.aliases.note(posting.id, _identity(target), now, _due_of(posting, now) + target.window_ms)
-        self._relate(posting, now)
+        self._recording.posted(posting, _due_of(posting, now), now)
         return verdicts
 
     def fetch(
@@ -167,7 +151,7 @@ class Deliveries:
 
     def subscribe(self, former: Subscription | None, new: Subscription) -> None:
         """Let an actor's limit be what its subscription says; one in a former queue is lifted."""
-        self._retention[new.actor] = max(new.retention.values(), default=ENDED_RETENTION_MS)
+        self._recording.subscribe(new)
         if former is not None and former.queue != new.queue:
             self.queue(former.queue).lanes.limit(new.actor, None)
         self.queue(new.queue).lanes.limit(new.actor, new.concurrency)
@@ -179,18 +163,12 @@ class Deliveries:
 
     def judge(self, target: Target, fingerprint: bytes, now: int) -> Verdict:
         """What a body of this fingerprint would be to a target now."""
-        identity = _identity(target)
+        identity = target.identity
         live = self._live.get(identity)
         known = live.fingerprint if live else self._completions.within(identity, target.window_ms, now)
         if known is None:
             return Verdict.ACCEPTED
         return Verdict.DUPLICATE if known == fingerprint else Verdict.CONFLICT
-
-    def _relate(self, posting: Posting, now: int) -> None:
-        if posting.came_of is not None:
-            windows = [target.window_ms for target in posting.targets]
-            until = _due_of(posting, now) + max(windows, default=MIN_WINDOW_MS)
-            self.related.note(posting.came_of, posting.event, now, until)
 
     def _store(self, target: Target, posting: Posting, now: int) -> Verdict:
         # Judged again, for the same target may stand in a posting twice.
@@ -205,7 +183,7 @@ class Deliveries:
 
     def arrive(self, target: Target, stored: bytes, due_at: int, now: int) -> Live:
         """Let a delivery live."""
-        live = Live(_identity(target), target.queue, stored, target.lane)
+        live = Live(target.identity, target.queue, stored, target.lane)
         self._live[live.id] = live
         self.queue(live.queue).place(live, due_at, now)
         return live
@@ -254,9 +232,7 @@ class Deliveries:
             queue.tallies["retried"] += 1
             queue.lanes.leave_slot(live)
             queue.place(live, now + outcome.delay_ms, now)
-            if settlement.facts:
-                until = now + outcome.delay_ms + MIN_ALIASED_MS
-                self.aliases.note(settlement.facts.event, live.id, now, until)
+            self._recording.retried(live, settlement, now)
         elif outcome.kind in (OutcomeKind.DEAD, OutcomeKind.DISCARDED):
             self._forget(live)
             self._keep(live, settlement, now)
@@ -279,18 +255,16 @@ class Deliveries:
         for position, target in enumerate(posting.targets, 1):
             stored = posting.fingerprint + b"%013d%013d" % (now, now) + posting.body
             self.queue(target.queue).tallies["accepted"] += 1
-            live = Live(_identity(target), target.queue, stored, target.lane)
+            live = Live(target.identity, target.queue, stored, target.lane)
             self._record(live, f"{cause.fence}.{nth}.{position}", outcome, now)
 
     def _end(self, live: Live, fence: int, outcome: Outcome, now: int) -> None:
-        """End one without a worker: nobody is there to tell which contract it is."""
-        retention_ms = self._retention.get(live.actor, ENDED_RETENTION_MS)
+        """End one without a worker."""
         self._forget(live)
-        self._record(live, str(fence), outcome, now, retention_ms=retention_ms)
+        self._record(live, str(fence), outcome, now, retention_ms=self._recording.retention_of(live.actor))
 
     def _keep(self, live: Live, settlement: Settlement, now: int) -> None:
         facts, retention_ms = settlement.facts or NO_FACTS, max(settlement.retention_ms, MIN_WINDOW_MS)
-        live.history = live.history if settlement.history is None else settlement.history
         ending = str(settlement.delivery.fence)
         self._record(live, ending, settlement.outcome, now, facts=facts, retention_ms=retention_ms)
 
@@ -310,16 +284,7 @@ class Deliveries:
     ) -> None:
         if outcome.kind is not OutcomeKind.SUCCEEDED:
             self.queue(live.queue).tallies[outcome.kind.value] += 1
-        record = record_of(live, ending, outcome, facts, at=now, until=now + retention_ms)
-        self.records.put(record, live.items, now)
-        self.aliases.note(event_in(live.stored), live.id, now, now + retention_ms)
-        if facts.correlation:
-            came_of = CameOf(facts.event, facts.correlation, facts.causation)
-            self.related.note(came_of, facts.contract, now, now + retention_ms)
-
-
-def _identity(target: Target) -> str:
-    return f"{target.actor}:{target.key}"
+        self._recording.ended(live, ending, outcome, now, facts=facts, retention_ms=retention_ms)
 
 
 def _due_of(posting: Posting, now: int) -> int:

@@ -5,10 +5,11 @@ from collections import Counter, deque
 from itertools import count
 
 from .infos import DeadLettersInfo, Pause, QueueInfo
-from .mailbox import HUNT_MS, PAUSED_LOOK_MS, Suspects
+from .mailbox import PAUSED_LOOK_MS
 from .memory_lanes import Lanes
 from .memory_live import Live
 from .records import LiveDelivery, State
+from .suspects import HUNT_MS, Suspects
 
 
 class Queue:

@@ -2,10 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from .mailbox import MOST_SAID, UPHELD_MS, RouteBook, Subscription
-
-CONFIRMED_FOR_MS = 7 * 24 * 3_600_000
-"""A subscription that no worker has confirmed for this long is left out."""
+from .subscriptions import CONFIRMED_FOR_MS, MOST_SAID, UPHELD_MS, RouteBook, Subscription
 
 
 class Routes:

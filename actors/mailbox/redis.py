@@ -13,22 +13,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ...messages.delivery import Delivery
-from ...messages.errors import MailboxRefused, MailboxUnavailable, StaleRoutes
+from ...messages.errors import MailboxUnavailable, StaleRoutes
 from .connections import Argument, Connections
 from .infos import MOST_LISTED, WORKER_LASTS_MS, MailboxInfo, WorkerInfo
 from .keys import queue_key, root_of
-from .mailbox import (
-    EACH_ALONE,
-    MOST_RECORDED,
-    UPHELD_MS,
-    Fetched,
-    Posting,
-    RouteBook,
-    Settlement,
-    Subscription,
-    Suspects,
-    Verdict,
-)
+from .mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
+from .patience import Patience
 from .records import EndedRecord
 from .redis_controls import RedisControls
 from .redis_correlations import RedisCorrelations
@@ -38,6 +28,8 @@ from .redis_records import RedisRecords
 from .redis_running import RedisRunning
 from .redis_schedule import RedisSchedule
 from .scripts import Script, named_errors
+from .subscriptions import CONFIRMED_FOR_MS, UPHELD_MS, RouteBook, Subscription
+from .suspects import EACH_ALONE, Suspects
 from .wakeups import WakeUps
 from .wire import (
     fetch_arguments,
@@ -49,9 +41,6 @@ from .wire import (
     renew_arguments,
     settle_arguments,
 )
-
-ROUTE_LASTS_MS = 7 * 24 * 3_600_000
-"""A subscription that no worker has confirmed for this long is dropped."""
 
 MOST_AT_ONCE = 2000
 """Deliveries in one call of a script, so that nobody else waits long for the server."""
@@ -95,11 +84,11 @@ class RedisMailbox:
     ) -> None:
         self.workspace = workspace
         self._root = root_of(workspace)
-        self._patience = patience
         self._most_recorded = most_recorded
         self._revive = revive
         self._closing = closing
         self._closed = threading.Event()
+        self._patience = Patience(patience, self._closed)
         # The client's own retries would send a script twice behind our back.
         self.client = _connect(url, socket_timeout)
         self._connections = Connections(self.client.connection_pool)
@@ -116,12 +105,12 @@ class RedisMailbox:
         """See `Mailbox.publish`."""
         sent_before = False
 
-        def arguments(again: bool) -> list[Argument]:
+        def attempt(again: bool) -> Any:
             nonlocal sent_before
             sent_before = again
-            return publish_arguments(postings, routes_version, again=again)
+            return self._run("publish", publish_arguments(postings, routes_version, again=again))
 
-        answer = self._insist("publish", arguments)
+        answer = self._patience.insist(attempt)
         if answer == -1:
             raise StaleRoutes("the routes have changed: load them and publish again", sent_before=sent_before)
         return [list(_verdicts(letters)) for letters in answer]
@@ -188,12 +177,11 @@ class RedisMailbox:
 
     def register(self, subscriptions: Sequence[Subscription]) -> None:
         """See `Mailbox.register`."""
-        self._insist("register", lambda _again: register_arguments(subscriptions))
+        self._ask("register", *register_arguments(subscriptions))
 
     def routes(self) -> RouteBook:
         """See `Mailbox.routes`."""
-        arguments: list[Argument] = [ROUTE_LASTS_MS, UPHELD_MS, WORKER_LASTS_MS]
-        version, upheld, *subscriptions = self._insist("routes", lambda _again: arguments)
+        version, upheld, *subscriptions = self._ask("routes", CONFIRMED_FOR_MS, UPHELD_MS, WORKER_LASTS_MS)
         decoded = [msgspec.json.decode(subscription, type=Subscription) for subscription in subscriptions]
         in_order = sorted(decoded, key=lambda known: (known.order, known.actor))
         return RouteBook(int(version), tuple(in_order), frozenset(actor.decode() for actor in upheld))
@@ -206,7 +194,7 @@ class RedisMailbox:
 
     def info(self) -> MailboxInfo:
         """See `Mailbox.info`."""
-        at, unrouted, workers, *queues = self._insist("info", lambda _again: [WORKER_LASTS_MS, MOST_LISTED])
+        at, unrouted, workers, *queues = self._ask("info", WORKER_LASTS_MS, MOST_LISTED)
         return MailboxInfo(
             workspace=self.workspace,
             server=self._server_name(),
@@ -259,27 +247,7 @@ class RedisMailbox:
             return _script(script).run(self._connections, self._root, arguments)
 
     def _ask(self, script: str, *arguments: Argument) -> Any:
-        return self._insist(script, lambda _again: list(arguments))
-
-    def _insist(self, script: str, arguments: Callable[[bool], list[Argument]]) -> Any:
-        """Run a script, trying again while patience lasts; `arguments` is told whether it is again."""
-        give_up_at = time.monotonic() + self._patience
-        pause, again = 0.02, False
-        while True:
-            try:
-                return self._run(script, arguments(again))
-            except MailboxRefused as error:
-                if not again:
-                    raise
-                raise MailboxUnavailable(
-                    f"{error}; an earlier try, to which no answer came, may have been accepted"
-                ) from error
-            except MailboxUnavailable:
-                if self._closed.is_set() or time.monotonic() + pause > give_up_at:
-                    raise
-                self._closed.wait(pause)
-                again = True
-                pause = min(2 * pause, 0.5)
+        return self._patience.insist(lambda _again: self._run(script, [*arguments]))
 
 
 class _Reviving:

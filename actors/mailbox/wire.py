@@ -8,20 +8,9 @@ import msgspec
 from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
 from .connections import Argument
 from .infos import WORKER_LASTS_MS, DeadLettersInfo, Holder, LaneInfo, Pause, QueueInfo
-from .mailbox import (
-    ENDED_RETENTION_MS,
-    HUNT_MS,
-    MAX_CRASHES,
-    MIN_WINDOW_MS,
-    MOST_SAID,
-    PAUSED_LOOK_MS,
-    UPHELD_MS,
-    Fetched,
-    Posting,
-    Settlement,
-    Subscription,
-    Suspects,
-)
+from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, PAUSED_LOOK_MS, Fetched, Posting, Settlement
+from .subscriptions import MOST_SAID, UPHELD_MS, Subscription
+from .suspects import HUNT_MS, MAX_CRASHES, Suspects
 
 _FRESH, _AGAIN, _INHERITS = 1, 2, 3
 

@@ -1,7 +1,8 @@
 """Dead letters by the thousand, for tests and benchmarks of what an operator does with them."""
 
-from callboard.actors.mailbox.mailbox import Mailbox, Posting, Settlement, Subscription, Target
+from callboard.actors.mailbox.mailbox import Mailbox, Posting, Settlement, Target
 from callboard.actors.mailbox.records import Facts
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.delivery import Delivery, ErrorRecord, History, Outcome, OutcomeKind, Reason
 
 DAY = 24 * 3_600_000

@@ -15,21 +15,12 @@ from callboard.actors.mailbox.correlations import Correlations
 from callboard.actors.mailbox.gauges import Gauges
 from callboard.actors.mailbox.infos import MailboxInfo, QueueInfo
 from callboard.actors.mailbox.ledger import Ledger, Notes
-from callboard.actors.mailbox.mailbox import (
-    EACH_ALONE,
-    Fetched,
-    Mailbox,
-    Posting,
-    RouteBook,
-    Settlement,
-    Subscription,
-    Suspects,
-    Target,
-    Verdict,
-)
+from callboard.actors.mailbox.mailbox import Fetched, Mailbox, Posting, Settlement, Target, Verdict
 from callboard.actors.mailbox.records import EndedRecord, Records
 from callboard.actors.mailbox.running import Running
 from callboard.actors.mailbox.schedule import Schedule
+from callboard.actors.mailbox.subscriptions import RouteBook, Subscription
+from callboard.actors.mailbox.suspects import EACH_ALONE, Suspects
 from callboard.actors.receipt import Receipt
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import encode

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from callboard import Callboard, Context, MemoryMailbox
 from callboard.actors.hunt import MOST_TOGETHER
-from callboard.actors.mailbox.mailbox import EACH_ALONE, Fetched, Mailbox, Suspects
+from callboard.actors.mailbox.mailbox import Fetched, Mailbox
+from callboard.actors.mailbox.suspects import EACH_ALONE, Suspects
 from callboard.messages.delivery import Delivery
 from tests.actors.rehearsal import FaultyMailbox, OrderPlaced, OrderShipped, new_app, queue_of, until, working
 

@@ -24,7 +24,7 @@ from callboard import (
     RejectEvent,
     RetryLater,
 )
-from callboard.actors.mailbox.mailbox import Suspects
+from callboard.actors.mailbox.suspects import Suspects
 from callboard.observability.cells import Book
 from callboard.observability.metrics import (
     AGE,

@@ -2,7 +2,7 @@
 
 from callboard import MemoryMailbox
 from callboard.actors import routes as module
-from callboard.actors.mailbox.mailbox import Subscription
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.actors.routes import Routes
 from tests.actors.rehearsal import FaultyMailbox, OrderPlaced, new_app
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from callboard import Callboard, Context
-from callboard.actors.mailbox.mailbox import RouteBook, Subscription
+from callboard.actors.mailbox.subscriptions import RouteBook, Subscription
 from callboard.actors.routes import RouteTable
 from callboard.actors.routing import rerouted
 from tests.actors.rehearsal import OrderPlaced, OrderShipped, SendReceipt, new_app, queue_of, until, working

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from rich.pretty import pretty_repr
 
-from callboard.actors.settings import Settings, load_settings, redact_url
+from callboard.actors.server_url import redact_url
+from callboard.actors.settings import Settings, load_settings
 from callboard.messages.errors import ConfigurationError
 
 SECRET = "hunter2"  # noqa: S105 - planted, to be looked for

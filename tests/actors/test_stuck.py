@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from callboard import Callboard, Context, Dedup, Event, MemoryDedupStore, MemoryMailbox, Retry
-from callboard.actors.mailbox.mailbox import Suspects
 from callboard.actors.mailbox.memory import VirtualClock
+from callboard.actors.mailbox.suspects import Suspects
 from callboard.messages.delivery import Outcome
 from callboard.middleware.attempt import Attempt
 from callboard.middleware.layer import Layering

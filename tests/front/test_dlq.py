@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from callboard.actors.dead_letters import DeadLetters
-from callboard.actors.mailbox.mailbox import Mailbox, Settlement, Subscription
+from callboard.actors.mailbox.mailbox import Mailbox, Settlement
 from callboard.actors.mailbox.records import Facts
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.cli.exits import ExitCode
 from callboard.cli.moments import moment_ms
 from callboard.messages.delivery import ErrorRecord, History, Outcome, OutcomeKind, Reason

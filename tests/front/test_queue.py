@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from callboard.actors.mailbox.infos import QueueInfo
-from callboard.actors.mailbox.mailbox import Fetched, Mailbox, Subscription
+from callboard.actors.mailbox.mailbox import Fetched, Mailbox
 from callboard.actors.mailbox.memory import MemoryMailbox, VirtualClock
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.cli.asking import NotWanted, consent, who
 from callboard.cli.draining import LOOK_SECONDS, drained
 from callboard.cli.exits import ExitCode

@@ -11,10 +11,11 @@ import jsonschema
 import pytest
 from cyclopts import App
 
-from callboard.actors.mailbox.mailbox import Posting, Settlement, Subscription
+from callboard.actors.mailbox.mailbox import Posting, Settlement
 from callboard.actors.mailbox.records import Facts
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.running import RunningAttempt
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.cli.exits import ExitCode
 from callboard.cli.outputs import OUTPUTS, schema_of
 from callboard.cli.program import COMMANDS

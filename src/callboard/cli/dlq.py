@@ -2,25 +2,22 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 
 from ..actors.dead_letters import DeadFilter, DeadLetters, Mended
 from ..actors.mailbox.forgetting import about_to_be_forgotten
-from ..actors.mailbox.mailbox import Mailbox
-from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError
 from .asking import DryRun, Yes, consent
+from .dlq_meant import All, AtMost, Names, Where, check_said, count_meant
 from .dlq_shown import Listed, counted, drawn_groups, drawn_mended
 from .event import Body, Limit, Raw
 from .event_shown import asked_for, ended_shown, record_shown
 from .event_words import cut_after, drawn_list, drawn_record
 from .exits import NotThere
 from .how_far import how_far
-from .moments import moment_ms
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
@@ -38,49 +35,9 @@ command = App(
 )
 
 
-@Parameter(name="*", show_default=False)
-@dataclass(frozen=True)
-class Where:
-    """Which dead letters are meant; all if nothing is said."""
-
-    actor: Annotated[str, Parameter(help="Those of one actor.")] = ""
-    queue: Annotated[str, Parameter(help="Those of one queue.")] = ""
-    reason: Annotated[str, Parameter(help="Those that died for it: `max_attempts`, `rejected`, ...")] = ""
-    error: Annotated[str, Parameter(help="Those whose last error is of this class.")] = ""
-    fingerprint: Annotated[str, Parameter(help="Those whose last error came from there; it may be cut.")] = ""
-    event: Annotated[str, Parameter(help="Those of an event's id, or of a contract's name.")] = ""
-    since: Annotated[str, Parameter(help="Dead since: how long ago (`2h`), or a moment in ISO 8601.")] = ""
-    until: Annotated[str, Parameter(help="Dead until then.")] = ""
-
-    def filter(self, now: int) -> DeadFilter:
-        """The same as a filter; raises `ConfigurationError` for what cannot be read."""
-        reasons = [reason.value for reason in Reason]
-        if self.reason and self.reason not in reasons:
-            raise ConfigurationError(f"--reason takes {', '.join(reasons)}, but is {self.reason!r}")
-        return DeadFilter(
-            actor=self.actor,
-            queue=self.queue,
-            reason=Reason(self.reason) if self.reason else None,
-            error=self.error,
-            fingerprint=self.fingerprint,
-            event=self.event,
-            since=moment_ms(self.since, now, option="--since") if self.since else 0,
-            until=moment_ms(self.until, now, option="--until") if self.until else None,
-        )
-
-
-Names = Annotated[str, Parameter(name="NAME", help="Single ones, as `callboard dlq list --each` names them.")]
 Each = Annotated[bool, Parameter(negative="", show_default=False, help="One by one, not in groups.")]
-AtMost = Annotated[
-    int | None,
-    Parameter(validator=validators.Number(gte=1), help="So many at most, the ones that died first."),
-]
 Rate = Annotated[
     str, Parameter(show_default=False, help="So many a second or minute at most: `100/s`, `30/m`.")
-]
-All = Annotated[
-    bool,
-    Parameter(name="--all", negative="", show_default=False, help="Every one, where nothing else is said."),
 ]
 To = Annotated[str, Parameter(show_default=False, help="Another actor, which subscribes to what they are.")]
 
@@ -260,19 +217,10 @@ def _mend(
     as_json: bool,
 ) -> None:
     keep_logs_off_stdout()
-    if names and where is not None:
-        raise ConfigurationError("name single letters, or say which are meant with options, not both")
-    said = bool(names) or (where or Where()) != Where()
-    if every and said:
-        raise ConfigurationError("say which are meant, or --all, not both")
-    # A script's list or variable may have come out empty.
-    if yes and not (dry_run or every or said):
-        raise ConfigurationError(
-            "--yes would take every dead letter there is: name some, say what they have in common, or --all"
-        )
+    check_said(names, where, every=every, unasked=yes and not dry_run)
     with mailbox_at((place or Place()).settings()) as mailbox:
         meant = (where or Where()).filter(mailbox.info().at)
-        count = _count(mailbox, meant, names, limit)
+        count = count_meant(mailbox, meant, names, limit)
         if not dry_run:
             consent(f"{what.capitalize()} {counted(count)}?", yes=yes or not count)
         with how_far(count) as show:
@@ -281,17 +229,6 @@ def _mend(
         write_json(mended)
     else:
         console().print(drawn_mended(what, mended), highlight=False, soft_wrap=True)
-
-
-def _count(mailbox: Mailbox, meant: DeadFilter, names: tuple[str, ...], limit: int | None) -> int:
-    """How many are meant; raises `NotThere` for a name that is no dead letter's."""
-    if not names:
-        return sum(1 for _ in islice(DeadLetters(mailbox).each(meant), limit))
-    for name in names:
-        record = mailbox.records.get(name)
-        if record is None or (record.kind is not OutcomeKind.DEAD and record.was is None):
-            raise NotThere(f"no dead letter is named {name!r}: callboard dlq list --each tells names")
-    return len(names[:limit])
 
 
 def _rate(said: str) -> float | None:

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.redis import RedisMailbox
-from ..actors.settings import Settings, load_settings, redact_url
+from ..actors.server_url import redact_url
+from ..actors.settings import Settings, load_settings
 from ..messages.errors import MailboxRefused, MailboxUnavailable
 from .exits import NotThere
 

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from ..actors.mailbox.mailbox import Subscription
+from ..actors.mailbox.subscriptions import Subscription
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, table, write_json
 

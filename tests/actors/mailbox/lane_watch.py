@@ -18,8 +18,8 @@ class LaneWatch:
         for each, given in zip(some, verdicts, strict=True):
             for whom, verdict in zip(each.targets, given, strict=True):
                 if verdict is Verdict.ACCEPTED and whom.lane and not each.delay_ms:
-                    self._lane_of[f"{whom.actor}:{whom.key}"] = whom.lane
-                    self._lanes.setdefault(whom.lane, []).append(f"{whom.actor}:{whom.key}")
+                    self._lane_of[whom.identity] = whom.lane
+                    self._lanes.setdefault(whom.lane, []).append(whom.identity)
 
     def replayed(self, identity: str, lane: str) -> None:
         """Note what joins its lane again."""

@@ -7,7 +7,9 @@ from typing import Literal
 import pytest
 
 from callboard.actors.mailbox.infos import Pause
-from callboard.actors.mailbox.mailbox import PAUSED_LOOK_MS, Subscription, Suspects, Verdict
+from callboard.actors.mailbox.mailbox import PAUSED_LOOK_MS, Verdict
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import Suspects
 from callboard.messages.errors import MailboxUnavailable
 from tests.actors.mailbox.conformance import (
     BRIEF,

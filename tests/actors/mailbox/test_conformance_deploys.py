@@ -3,7 +3,7 @@
 import pytest
 
 from callboard.actors.mailbox import memory_routes, wire
-from callboard.actors.mailbox.mailbox import MOST_SAID, Subscription
+from callboard.actors.mailbox.subscriptions import MOST_SAID, Subscription
 from tests.actors.mailbox.conformance import BRIEF, Stage, VirtualStage, ids, posting, settlement, target
 
 WINDOWS = {"order.placed": 1000}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import MAX_CRASHES, Settlement
+from callboard.actors.mailbox.mailbox import Settlement
+from callboard.actors.mailbox.suspects import MAX_CRASHES
 from callboard.messages.delivery import NO_HISTORY, ErrorRecord, History, OutcomeKind, Reason
 from tests.actors.mailbox.conformance import (
     BRIEF,

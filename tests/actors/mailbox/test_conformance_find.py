@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from callboard.actors.mailbox.mailbox import Posting, Subscription, Target
+from callboard.actors.mailbox.mailbox import Posting, Target
 from callboard.actors.mailbox.records import FoundDelivery, State
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.delivery import SUCCEEDED, Reason
 from tests.actors.mailbox.conformance import (
     BRIEF,

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import Settlement, Subscription
+from callboard.actors.mailbox.mailbox import Settlement
 from callboard.actors.mailbox.records import Redress, Replay, Span, records_in
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.delivery import OutcomeKind
 from callboard.observability.state import QueueState
 from tests.actors.mailbox.conformance import (

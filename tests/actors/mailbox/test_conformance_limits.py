@@ -3,7 +3,8 @@
 import pytest
 
 from callboard.actors.mailbox.infos import MOST_LISTED, Holder, LaneInfo
-from callboard.actors.mailbox.mailbox import MAX_CRASHES, Subscription
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import MAX_CRASHES
 from callboard.messages.delivery import Delivery, Outcome
 from tests.actors.mailbox.conformance import (
     BRIEF,

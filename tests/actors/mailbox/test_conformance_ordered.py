@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from callboard.actors.mailbox.infos import MOST_LISTED, Holder, LaneInfo
-from callboard.actors.mailbox.mailbox import MAX_CRASHES, Verdict
+from callboard.actors.mailbox.mailbox import Verdict
+from callboard.actors.mailbox.suspects import MAX_CRASHES
 from callboard.messages.delivery import Outcome
 from tests.actors.mailbox.conformance import (
     BRIEF,

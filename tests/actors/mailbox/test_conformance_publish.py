@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import Subscription, Verdict
+from callboard.actors.mailbox.mailbox import Verdict
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.errors import StaleRoutes
 from tests.actors.mailbox.conformance import (
     DEAD,

@@ -6,16 +6,12 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from callboard.actors.mailbox.mailbox import (
-    ENDED_RETENTION_MS,
-    MAX_CRASHES,
-    MIN_WINDOW_MS,
-    Settlement,
-    Subscription,
-)
+from callboard.actors.mailbox.mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Settlement
 from callboard.actors.mailbox.memory import MemoryMailbox
 from callboard.actors.mailbox.records import KINDS, EndedRecord, Facts, Span, records_in
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import MAX_CRASHES
 from callboard.messages.delivery import Delivery, ErrorRecord, OutcomeKind, Reason
 from tests.actors.mailbox.conformance import (
     BRIEF,

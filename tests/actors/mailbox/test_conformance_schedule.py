@@ -3,10 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from callboard.actors.mailbox.mailbox import Subscription, Suspects, Verdict
+from callboard.actors.mailbox.mailbox import Verdict
 from callboard.actors.mailbox.records import State
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.schedule import Became, Scheduled
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import Suspects
 from callboard.messages.delivery import OutcomeKind, Reason
 from callboard.messages.errors import MailboxUnavailable
 from callboard.messages.timing import After

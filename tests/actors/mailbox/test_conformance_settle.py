@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from callboard.actors.mailbox.infos import QueueInfo
-from callboard.actors.mailbox.mailbox import Settlement, Subscription, Verdict
+from callboard.actors.mailbox.mailbox import Settlement, Verdict
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.delivery import (
     HEADER_SIZE,
     NO_HISTORY,

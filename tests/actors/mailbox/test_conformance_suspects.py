@@ -2,7 +2,8 @@
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import MAX_CRASHES, Fetched, Suspects
+from callboard.actors.mailbox.mailbox import Fetched
+from callboard.actors.mailbox.suspects import MAX_CRASHES, Suspects
 from callboard.messages.delivery import NO_HISTORY, RELEASED, Delivery
 from tests.actors.mailbox.conformance import BRIEF, LONG, QUEUE, WORKER, Stage, settlement
 

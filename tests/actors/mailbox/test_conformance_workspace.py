@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import Settlement, Subscription, Verdict
+from callboard.actors.mailbox.mailbox import Settlement, Verdict
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.errors import MailboxUnavailable
 from tests.actors.mailbox.conformance import (
     DEADLINE,

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from callboard.actors.mailbox.keys import OF_WORKSPACE, queue_key, root_of
-from callboard.actors.mailbox.mailbox import Subscription
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.subscriptions import Subscription
 from tests.actors.mailbox.conformance import BRIEF, QUEUE, ServerStage, ids, posting, settlement, target
 
 

@@ -5,17 +5,11 @@ import time
 
 import pytest
 
-from callboard.actors.mailbox.mailbox import (
-    ENDED_RETENTION_MS,
-    HUNT_MS,
-    MIN_WINDOW_MS,
-    Posting,
-    Settlement,
-    Subscription,
-    Verdict,
-)
+from callboard.actors.mailbox.mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Posting, Settlement, Verdict
 from callboard.actors.mailbox.memory import MemoryMailbox, SystemClock, VirtualClock
 from callboard.actors.mailbox.memory_remembered import Remembered
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import HUNT_MS
 from tests.actors.mailbox.conformance import (
     DEAD,
     LONG,

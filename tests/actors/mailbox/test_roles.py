@@ -13,10 +13,11 @@ import pytest
 import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from callboard.actors.mailbox.mailbox import Mailbox, Subscription
+from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.roles import BY_ITSELF, COMMANDS, READS, SCRIPTS, Role
 from callboard.actors.mailbox.scripts import Script
+from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.errors import MailboxRefused
 from tests.actors.mailbox.conformance import (
     LONG,

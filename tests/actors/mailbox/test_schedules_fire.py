@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callboard.actors.mailbox.mailbox import Suspects
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.suspects import Suspects
 from callboard.messages.delivery import Delivery
 from callboard.messages.errors import MailboxUnavailable
 from callboard.messages.timing import After

@@ -20,20 +20,12 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from callboard.actors.mailbox.infos import DeadLettersInfo, QueueInfo
-from callboard.actors.mailbox.mailbox import (
-    EACH_ALONE,
-    MAX_CRASHES,
-    MIN_WINDOW_MS,
-    Fetched,
-    Mailbox,
-    Posting,
-    Settlement,
-    Subscription,
-    Suspects,
-)
+from callboard.actors.mailbox.mailbox import MIN_WINDOW_MS, Fetched, Mailbox, Posting, Settlement
 from callboard.actors.mailbox.memory import MemoryMailbox
 from callboard.actors.mailbox.records import EndedRecord, Redress, Replay
 from callboard.actors.mailbox.schedule import Became, Changed
+from callboard.actors.mailbox.subscriptions import Subscription
+from callboard.actors.mailbox.suspects import EACH_ALONE, MAX_CRASHES, Suspects
 from callboard.messages.delivery import NO_HISTORY, Outcome, OutcomeKind, Reason
 from callboard.messages.items import ItemRecord
 from callboard.messages.timing import After

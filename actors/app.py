@@ -32,7 +32,7 @@ from .exporting import Exporting
 from .limits import check_options, read_limits, read_longest_timeout
 from .mailbox.forgetting import about_to_be_forgotten
 from .mailbox.mailbox import Mailbox
-from .mailbox.opening import open_mailbox
+from .mailbox.opening import ensure_worker_permitted, open_mailbox, tell_publisher
 from .mailbox.suitability import mixed_versions
 from .publisher import Publisher
 from .publishing_app import PublishingApp
@@ -123,6 +123,8 @@ class Callboard(PublishingApp):
         )
         self._declarations = Declarations(options, longest)
         self.catalog, self.routes = self._declarations.catalog, self._declarations.routes
+        if mailbox is None:
+            self.routes.asked_first = tell_publisher
         self.resources = Resources()
         self.metrics = Recorder()
         recorder = None if self.settings.metrics is None else self.metrics
@@ -277,6 +279,7 @@ class Callboard(PublishingApp):
         set_level(self.settings.log_level)
         self._stack.look_for_tracer()
         self.check()
+        ensure_worker_permitted(self.mailbox, self.settings)
         self._confirm_routes()
         # What handlers publish is routed by this, until the mailbox says that it has changed.
         self.routes.load(self.mailbox)

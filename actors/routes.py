@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .mailbox.mailbox import Mailbox
@@ -41,6 +41,8 @@ class Routes:
     """Contract name -> subscriptions, in the order of definition. Safe to use from many threads."""
 
     def __init__(self) -> None:
+        self.asked_first: Callable[[Mailbox], None] = lambda _: None
+        """Called before the first load by one who publishes."""
         self._declared: dict[str, Subscription] = {}
         self._lock = threading.Lock()
         self._use(RouteBook(-1), 0.0)
@@ -64,6 +66,8 @@ class Routes:
     def loaded(self, mailbox: Mailbox) -> RouteTable:
         """The routes as they are known here; loads the mailbox's when they are old."""
         if time.monotonic() - self._loaded_at > REFRESH_SECONDS or self._table.version < 0:
+            if self._table.version < 0:
+                self.asked_first(mailbox)
             self.load(mailbox)
         return self._table
 

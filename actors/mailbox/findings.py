@@ -25,6 +25,14 @@ KINDS = {
     "nothing-kept": Kind(
         "stops", "every delivery, when it restarts", "set appendonly to yes and appendfsync to everysec"
     ),
+    "not-permitted": Kind(
+        "stops",
+        "what a step has half done when it is refused",
+        "permit it in the server's ACL file, or connect as a user with the role",
+    ),
+    "less-permitted": Kind(
+        "warns", "nothing, but some of it cannot be looked at", "permit it in the server's ACL file"
+    ),
     "would-evict": Kind("warns", "deliveries, once a maxmemory is set", "set maxmemory-policy to noeviction"),
     "snapshots-only": Kind(
         "warns", "what came after the last snapshot", "set appendonly to yes and appendfsync to everysec"

@@ -1,10 +1,17 @@
 """Who does what on a server: the scripts that each role runs, and the commands that they take."""
 
+import re
+from functools import cache
 from typing import Literal
+
+from .scripts import Script
 
 Role = Literal["worker", "publisher", "reader", "operator"]
 
-_LOOKS = ("info", "find", "related", "page", "record", "gauges", "items-read", "scheduled", "told", "routes")
+_SHOWS = ("info", "find", "related", "page", "record", "gauges", "scheduled", "told")
+"""For who looks; a worker can do its work without."""
+
+_LOOKS = (*_SHOWS, "items-read", "routes")
 
 SCRIPTS: dict[Role, tuple[str, ...]] = {
     "worker": (
@@ -50,3 +57,27 @@ COMMANDS: dict[Role, frozenset[str]] = {
     "operator": _MENDS | BY_ITSELF,
 }
 """All that a role sends, by itself or in its scripts; a test derives it from the scripts."""
+
+WAITS = "BLPOP"
+"""What a worker sends by itself, when it has nothing to do."""
+
+_CALLS = re.compile(r"(?:call|in_slices|write_if_any|redis\.pcall)\('([A-Z]+)'")
+"""How a script names the commands that it runs."""
+
+
+@cache
+def named_in(script: str) -> frozenset[str]:
+    """Every command that a script names, by its text."""
+    return frozenset(_CALLS.findall(Script(script).text))
+
+
+def steps_with(role: Role, commands: frozenset[str]) -> tuple[str, ...]:
+    """The steps of a role that take one of these commands, in the order of `SCRIPTS`."""
+    needs_all = commands & {"EVAL", "EVALSHA"}
+    steps = tuple(script for script in SCRIPTS[role] if needs_all or commands & named_in(script))
+    return (*steps, "wait") if WAITS in commands else steps
+
+
+def is_idle_without(role: Role, steps: tuple[str, ...]) -> bool:
+    """Whether a role cannot do its part without these steps; a worker only shows less without some."""
+    return bool(steps if role != "worker" else set(steps) - set(_SHOWS))

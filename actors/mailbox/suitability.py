@@ -1,7 +1,7 @@
 """Tells whether a server will keep what a mailbox entrusts to it."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import redis
@@ -53,7 +53,11 @@ def ensure_suitable(
     be logged as an error instead. Call it once for a server, not for each connection. Raises what `examine`
     raises as well.
     """
-    findings = examine(client, is_kept=is_kept)
+    act_on(examine(client, is_kept=is_kept), log, is_forced=is_forced)
+
+
+def act_on(findings: Sequence[Finding], log: Log, *, is_forced: bool) -> None:
+    """Log each finding once, and raise `UnsuitableServer` for those that stop a start unless it is forced."""
     stopping = [found for found in findings if found.severity == "stops"]
     lines = {"note": log.info, "warns": log.warning, "stops": log.error}
     for found in findings:

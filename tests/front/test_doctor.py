@@ -58,9 +58,31 @@ def test_every_role_may_look_at_the_committed_configuration(
     command: InProcess, tmp_path: Path, role: str
 ) -> None:
     with role_server("valkey", tmp_path) as server:
-        answer = command("doctor", "--url", url_as(role, server.url))
+        answer = command("doctor", "--url", url_as(role, server.url), "--role", role)
     assert (answer.code, "nothing to mend" in answer.out) == (ExitCode.OK, True), answer.out + answer.err
     assert "note: how often the append-only file reaches the disk" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("user", "role", "lacking"),
+    [
+        ("publisher", "worker", "BLPOP, DEL, HDEL"),
+        ("reader", "publisher", "HINCRBY, HSET"),
+        ("operator", "worker", "BLPOP, LTRIM"),
+        ("reader", "operator", "DEL, HDEL"),
+    ],
+)
+def test_a_url_of_another_role_is_told_with_what_it_lacks(
+    command: InProcess, tmp_path: Path, user: str, role: str, lacking: str
+) -> None:
+    with role_server("valkey", tmp_path) as server:
+        asked = ("doctor", "--url", url_as(user, server.url), "--role")
+        answer, told = command(*asked, role), json.loads(command(*asked, role, "--json").out)
+        assert command(*asked, "writer").code is ExitCode.USAGE
+    assert answer.code is ExitCode.FAILED
+    assert f"stops: the user '{user}' may not do what the role {role}" in answer.out
+    assert lacking in answer.out
+    assert (told["ok"], "not-permitted" in [each["kind"] for each in told["findings"]]) == (False, True)
 
 
 def test_the_document_has_every_finding_as_it_is() -> None:

@@ -12,7 +12,18 @@ from ....middleware.server_errors import named_errors as name_errors
 from ..connections import Argument, Connections
 from ..keys import lua_names
 
-READING = ("info", "find", "related", "page", "record", "gauges", "items-read", "scheduled", "told")
+READING = (
+    "info",
+    "find",
+    "related",
+    "page",
+    "record",
+    "gauges",
+    "items-read",
+    "scheduled",
+    "told",
+    "permitted",
+)
 TAKING_IN = ("publish", "register", "replay")
 
 FLAGS = dict.fromkeys(READING, "flags=no-writes") | dict.fromkeys(TAKING_IN, "")
@@ -35,6 +46,7 @@ PARTS = {
     "related": ("base", "done", "aliases", "correlating"),
     "page": ("base", "recorded"),
     "record": ("base", "recorded"),
+    "permitted": (),
 }
 """What goes before a script, and no more: the server runs through all of it at each call."""
 

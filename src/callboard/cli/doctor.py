@@ -1,10 +1,14 @@
 """`callboard doctor`: whether a server will keep what a mailbox entrusts to it."""
 
+from typing import Annotated
+
 import msgspec
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ..actors.mailbox.findings import Finding
+from ..actors.mailbox.permissions import examine_permissions
 from ..actors.mailbox.redis import RedisMailbox
+from ..actors.mailbox.roles import Role
 from ..actors.mailbox.suitability import examine, mixed_versions, not_known
 from ..messages.errors import MailboxRefused
 from .exits import ExitCode
@@ -13,7 +17,11 @@ from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_jso
 
 command = App(
     name="doctor",
-    help_epilogue=examples("callboard doctor", "callboard doctor --json | jq '.findings[].mend'"),
+    help_epilogue=examples(
+        "callboard doctor",
+        "CALLBOARD_URL_FILE=publisher.url callboard doctor --role publisher",
+        "callboard doctor --json | jq '.findings[].mend'",
+    ),
 )
 
 
@@ -23,22 +31,33 @@ class Examined(msgspec.Struct, frozen=True):
     place: str
     """Where the mailbox is: a directory, or a URL without a secret."""
     ok: bool
-    """A worker would start on it."""
+    """A worker would start on it; one of another role, if that was asked for, can do its part."""
     findings: tuple[Finding, ...]
 
 
 @command.default
-def doctor(*, place: Place | None = None, as_json: AsJson = False) -> ExitCode:
+def doctor(
+    *,
+    place: Place | None = None,
+    role: Annotated[
+        Role, Parameter(help="As whom it is to be used: what the role needs must be permitted.")
+    ] = "worker",
+    as_json: AsJson = False,
+) -> ExitCode:
     """Look at the server as a worker does at its start, and tell what may lose events there.
+
+    Whether its user may do what a worker does is asked of the server, and nothing is changed by it. `--role`
+    asks for another role: look with each program's own URL. The roles are told in docs/server.md.
 
     `--json` is an object with `place`, `ok` and `findings`, a list of objects: `kind`, `severity` (`stops` of
     what a worker does not start on, `warns`, or `note` for what is not known), `what` was found, what may be
-    lost by it (`loses`) and the `mend`. Exit code 1 when something stops a worker.
+    lost by it (`loses`) and the `mend`. Exit code 1 when something stops a worker, or what the role does.
     """
     keep_logs_off_stdout()
     settings = (place or Place()).settings()
     with mailbox_at(settings) as mailbox:
         findings = examine(mailbox.client, is_kept=settings.url is None)
+        findings += examine_permissions(mailbox.client, mailbox.workspace, role)
         stops = any(finding.severity == "stops" for finding in findings)
         findings += [] if stops else _versions(mailbox)
     is_ok = not stops

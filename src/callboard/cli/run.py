@@ -14,6 +14,7 @@ from dramatiq import cli as dramatiq
 from ..actors.app import Callboard
 from ..actors.embedded import EmbeddedServer
 from ..actors.mailbox.memory import MemoryMailbox
+from ..actors.mailbox.opening import ensure_worker_permitted
 from ..actors.settings import RUN_METRICS, Settings, load_settings
 from ..messages.errors import ConfigurationError
 from ..observability.exporter import busy
@@ -134,6 +135,7 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
         raise ConfigurationError([f"{target}: {fault}" for fault in faults])
     with naming(app.settings):
         mailbox = app.mailbox
+        ensure_worker_permitted(mailbox, app.settings)
         mailbox.routes()
     if isinstance(mailbox, MemoryMailbox):
         raise ConfigurationError(

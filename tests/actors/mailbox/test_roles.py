@@ -15,8 +15,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 
 from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.actors.mailbox.redis import RedisMailbox
-from callboard.actors.mailbox.roles import BY_ITSELF, COMMANDS, READS, SCRIPTS, Role
-from callboard.actors.mailbox.scripts import Script
+from callboard.actors.mailbox.roles import BY_ITSELF, COMMANDS, READS, SCRIPTS, WAITS, Role, named_in
 from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.errors import MailboxRefused
 from tests.actors.mailbox.conformance import (
@@ -34,14 +33,11 @@ from tests.servers import Kind, Server
 
 WORKSPACE = "default"
 
-CALLS = re.compile(r"(?:call|in_slices|write_if_any|redis\.pcall)\('([A-Z]+)'")
-"""How a script names the commands that it runs."""
-
 ONLY_IF_PERMITTED = {"HDEL", "INCR", "ZREM"}
 """What the script `routes` does for those who may."""
 
 BY_ITS_CLIENT: dict[Role, set[str]] = {
-    "worker": {"BLPOP"},
+    "worker": {WAITS},
     "publisher": set(),
     "reader": set(),
     "operator": set(),
@@ -77,23 +73,23 @@ def client_as(role: str, server: Server) -> "redis.Redis":
     return redis.Redis.from_url(url_as(role, server.url))
 
 
-def named_in(role: Role) -> set[str]:
+def named_by(role: Role) -> set[str]:
     """Every command that a script of a role names."""
-    return {name for script in SCRIPTS[role] for name in CALLS.findall(Script(script).text)}
+    return {name for script in SCRIPTS[role] for name in named_in(script)}
 
 
 @pytest.mark.parametrize("role", SCRIPTS)
 def test_no_role_is_granted_what_none_of_its_scripts_names(role: Role) -> None:
-    assert COMMANDS[role] - BY_ITSELF - BY_ITS_CLIENT[role] <= named_in(role)
+    assert COMMANDS[role] - BY_ITSELF - BY_ITS_CLIENT[role] <= named_by(role)
 
 
 def test_those_who_publish_are_granted_all_that_publishing_names() -> None:
-    assert named_in("publisher") - COMMANDS["publisher"] == ONLY_IF_PERMITTED
+    assert named_by("publisher") - COMMANDS["publisher"] == ONLY_IF_PERMITTED
 
 
 def test_whoever_works_or_mends_is_granted_all_that_its_scripts_name() -> None:
     for role in ("worker", "operator"):
-        assert named_in(role) <= COMMANDS[role], role
+        assert named_by(role) <= COMMANDS[role], role
 
 
 def test_what_is_read_with_writes_nothing(server: Server) -> None:

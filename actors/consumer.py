@@ -61,6 +61,8 @@ class CallboardConsumer(Consumer):
         self._timeout = timeout_ms / 1000
         self._threads = Threads(worker.threads)
         self._taken = 0
+        self.mark = 0
+        """Another one whenever it has moved."""
         self.fetching = False
         self._room = Room(time.monotonic())
         self.capacity = Capacity(
@@ -75,6 +77,7 @@ class CallboardConsumer(Consumer):
         """A ticket, a message, or None when there was nothing to do for a while."""
         deadline = time.monotonic() + self._timeout
         while (left := deadline - time.monotonic()) > 0:
+            self.mark += 1
             # Cleared before looking: what happens while looking must end the next wait.
             self.signal.clear()
             if self.intake.messages:

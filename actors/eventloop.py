@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..messages.delivery import Delivery
@@ -33,10 +34,19 @@ class EventLoop:
         self._stopping = False
         self.started = 0
         """Deliveries started in all."""
+        self._asked = self._answered = 0
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def ask(self) -> int:
+        """Ask the loop to show that it moves: another number than the last time if it has."""
+        if self._asked == self._answered:
+            self._asked += 1
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._answer)
+        return self._answered
 
     @property
     def room(self) -> int:
@@ -82,6 +92,9 @@ class EventLoop:
             self._loop.run_forever()
         finally:
             self._loop.close()
+
+    def _answer(self) -> None:
+        self._answered += 1
 
     def _admit(self) -> None:
         while not self._stopping:

@@ -3,8 +3,6 @@
 import multiprocessing
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from types import FrameType
@@ -16,21 +14,18 @@ import structlog
 from ..observability.exporter import Exporter
 from ..observability.recorder import Recorder
 from ..observability.rendezvous import NoRendezvous, open_socket, pool_id, remove_stale, socket_path
-from ..observability.report import Place, Vitals
+from ..observability.report import Place
 from ..observability.reporter import Reporter
 from ..observability.state import MailboxState
 from .embedded import EmbeddedServer
 from .mailbox.redis import RedisMailbox
+from .pulse import Pulse
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .broker import CallboardBroker
-    from .worker import WorkerProcess
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.exporter")
-
-SERVING = ("callboard-settler", "callboard-renewer", "callboard-loop")
-"""The threads of a worker process that all others need."""
 
 SERVER_SECONDS = 2.0
 """How long the exporter waits for the server: whoever scrapes it waits, too."""
@@ -69,7 +64,7 @@ class Exporting(dramatiq.Middleware):
             path,
             worker=process.owner,
             place=_place(self._settings, self._settings.metrics),
-            vitals=lambda: vitals_of(process, worker),
+            vitals=Pulse(process, worker).take,
         )
         self._reporter.start()
 
@@ -78,25 +73,6 @@ class Exporting(dramatiq.Middleware):
         if self._reporter is not None:
             self._reporter.stop()
             self._reporter = None
-
-
-def vitals_of(process: "WorkerProcess", worker: dramatiq.Worker) -> Vitals:
-    """How a worker process is."""
-    alive = {thread.name for thread in threading.enumerate()}
-    ended = [name for name in SERVING if name not in alive]
-    ended += [type(thread).__name__ for thread in _threads_of(worker) if not thread.is_alive()]
-    return Vitals(
-        process.threads,
-        process.busy_threads,
-        len(process.stuck),
-        () if process.stopping else tuple(ended),
-        process.settler.late(time.monotonic()),
-    )
-
-
-def _threads_of(worker: dramatiq.Worker) -> list[threading.Thread]:
-    threads: list[threading.Thread] = [*worker.workers, *worker.consumers.copy().values()]
-    return threads
 
 
 def _place(settings: Settings, address: str) -> Place:

@@ -57,6 +57,7 @@ class ItemWriter:
         # Handlers wake the thread, and a timeout may interrupt them: only what C does in one step is safe.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._awake = False
+        self._moves = 0
         self._stop_at: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -75,6 +76,11 @@ class ItemWriter:
         self._thread.join(seconds + 1)
         self._thread = None
         return sum(each.then is not None for each in [*self._watched.values(), *self._new])
+
+    @property
+    def mark(self) -> int | None:
+        """Another one whenever the thread has moved; None while it has nothing to look after."""
+        return self._moves if self._watched or self._new else None
 
     # What attempts ask.
 
@@ -128,6 +134,7 @@ class ItemWriter:
     def _run(self) -> None:
         idle_since = time.monotonic()
         while True:
+            self._moves += 1
             now = time.monotonic()
             if self._watched:
                 idle_since = now

@@ -44,6 +44,8 @@ class Renewer:
         self._lost = lost
         self._confirm = confirm
         self._look_after = look_after
+        self.mark = 0
+        """Another one whenever it has moved."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callboard-renewer", daemon=True)
 
@@ -86,6 +88,7 @@ class Renewer:
             self._lost(lost)
 
     def _try(self, what: str, do: Callable[[], None]) -> None:
+        self.mark += 1
         try:
             do()
         except MailboxError as error:

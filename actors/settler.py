@@ -64,8 +64,7 @@ class Settler:
         self._aside = Aside()
         self._wake = threading.Event()
         self._awake = False
-        self._moves = self._moves_seen = 0
-        self._still_since = 0.0
+        self._moves = 0
         self._stop_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="callboard-settler", daemon=True)
 
@@ -73,11 +72,10 @@ class Settler:
         """Start the thread."""
         self._thread.start()
 
-    def late(self, now: float) -> float:
-        """For how many seconds, as far as this was asked, it has had something to settle and not moved."""
-        if not (self._group or self._waiting) or self._moves != self._moves_seen:
-            self._moves_seen, self._still_since = self._moves, now
-        return now - self._still_since
+    @property
+    def mark(self) -> int | None:
+        """Another one whenever it has moved; None while it has nothing to settle."""
+        return self._moves if self._group or self._waiting else None
 
     def put(self, settlement: Settlement) -> None:
         """Hand a settlement over."""

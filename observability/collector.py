@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+import msgspec
 import structlog
 
 from ..messages.errors import CallboardError
@@ -22,6 +23,7 @@ from .metrics import (
     QUEUE_REPLAYED,
     QUEUE_WORKERS,
 )
+from .queues import Queues
 from .state import MailboxState, StateSource
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.collector")
@@ -43,6 +45,7 @@ class Collector:
         self._server = ""
         self._succeeded_at = 0.0
         self._fault = "the mailbox was not asked yet"
+        self._queues = Queues()
 
     def fault(self) -> str | None:
         """Why the mailbox cannot be read now; None if it can."""
@@ -80,7 +83,7 @@ class Collector:
             logger.warning("the state of the mailbox cannot be read", error=str(error))
             return None
         self._server, self._succeeded_at = state.server, time.time()
-        return state
+        return msgspec.structs.replace(state, queues=self._queues.told_apart(state.queues))
 
 
 def values_of(state: MailboxState) -> dict[str, Values]:

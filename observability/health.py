@@ -9,9 +9,6 @@ from .report import Vitals
 SILENT_AFTER = 10.0
 """Seconds after which a process that reports once a second counts as hanging."""
 
-STALLED_AFTER = 60.0
-"""Seconds that a settler may take for one step: a call of the server ends after five."""
-
 
 class Seen(msgspec.Struct):
     """A worker process as the exporter has seen it last."""
@@ -35,5 +32,5 @@ def _faults(seen: Seen, now: float) -> Iterable[str]:
         yield f"its thread {name} has ended"
     if vitals.stuck:
         yield f"{vitals.stuck} of its handlers go on after they were interrupted"
-    if vitals.settles_late > STALLED_AFTER:
-        yield f"its settler has not moved for {vitals.settles_late:.0f} s"
+    for part, seconds in vitals.hanging.items():
+        yield f"its {part} has not moved for {seconds:.0f} s"

@@ -183,7 +183,10 @@ ATTEMPTS = Instrument(
 THREADS = Instrument("worker_threads", Kind.GAUGE, Seer.WORKER, "Worker threads of all processes.")
 BUSY = Instrument("worker_threads_busy", Kind.GAUGE, Seer.WORKER, "Worker threads that are in a handler.")
 STUCK = Instrument(
-    "worker_threads_stuck", Kind.GAUGE, Seer.WORKER, "Handlers that go on after they were interrupted."
+    "worker_threads_stuck",
+    Kind.GAUGE,
+    Seer.WORKER,
+    "Handlers that go on after they were interrupted, and parts of worker processes that hang or have ended.",
 )
 QUEUE_DELIVERIES = Instrument(
     "queue_deliveries",

@@ -57,7 +57,7 @@ class Pool:
         return copy, {
             THREADS.name: {(): sum(each.threads for each in vitals)},
             BUSY.name: {(): sum(each.busy for each in vitals)},
-            STUCK.name: {(): sum(each.stuck for each in vitals)},
+            STUCK.name: {(): sum(each.stuck + len(each.hanging) + len(each.ended) for each in vitals)},
         }
 
     def _bounded(self, book: Book) -> Book:

@@ -27,8 +27,8 @@ class Vitals(msgspec.Struct, frozen=True, array_like=True):
     """Handlers that go on after they were interrupted."""
     ended: tuple[str, ...] = ()
     """Threads that should be there and have ended."""
-    settles_late: float = 0.0
-    """Seconds since its settler moved last, while it has something to settle."""
+    hanging: dict[str, float] = {}
+    """Parts that should move and do not, and for how many seconds they have not."""
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):

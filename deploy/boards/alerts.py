@@ -161,8 +161,8 @@ WORK = (
         expr="sum by (instance) (callboard_worker_threads_stuck) > 0",
         severity=Severity.CRITICAL,
         lasting="1m",
-        summary="Handlers on {{ $labels.instance }} cannot be interrupted",
-        description="{{ $value }} go on after their timeout, and hold a thread each.",
+        summary="Handlers or parts of workers on {{ $labels.instance }} hang",
+        description="{{ $value }} will not be interrupted, do not move, or have ended: /livez says which.",
     ),
     Alert(
         name="Takeovers",

@@ -36,7 +36,7 @@ _WORKERS = Row(
         ),
         Panel(
             title="Stuck threads",
-            says="Handlers that go on after they were interrupted. Their pool wants to be started again.",
+            says="Handlers that will not be interrupted, and parts that hang. Their pool wants a restart.",
             queries=(Query("sum by (instance) (callboard_worker_threads_stuck)", "{{instance}}"),),
             unit=Unit.COUNT,
         ),

@@ -12,7 +12,8 @@ import dramatiq
 import structlog
 
 from callboard import Callboard
-from callboard.actors.exporting import serve, vitals_of
+from callboard.actors.exporting import serve
+from callboard.actors.pulse import Pulse
 from callboard.observability.rendezvous import socket_path
 from callboard.observability.report import Place, Vitals
 from callboard.observability.reporter import Reporter
@@ -58,9 +59,13 @@ def leave_output_alone() -> None:
 def reporting(app: Callboard, worker: dramatiq.Worker) -> Iterator[None]:
     """Let a worker of this process report to that exporter, as `Exporting` does in a pool."""
 
+    pulses: list[Pulse] = []
+
     def vitals() -> Vitals:
         process = app.broker.worker
-        return Vitals() if process is None else vitals_of(process, worker)
+        if process is not None and not pulses:
+            pulses.append(Pulse(process, worker))
+        return pulses[0].take() if pulses else Vitals()
 
     settings = app.settings
     assert settings.metrics is not None

@@ -237,8 +237,8 @@ CASES = (
         {STUCK % "a": "0x5 2x10", STUCK % "b": "0x15"},
         "10m",
         {"instance": "a"},
-        "Handlers on a cannot be interrupted",
-        "2 go on after their timeout, and hold a thread each.",
+        "Handlers or parts of workers on a hang",
+        "2 will not be interrupted, do not move, or have ended: /livez says which.",
     ),
     Case("StuckThreads", "none", {STUCK % "a": "0x20"}, "10m"),
     Case(

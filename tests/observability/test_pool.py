@@ -4,7 +4,7 @@ import pytest
 
 from callboard.observability.cells import Book
 from callboard.observability.exposition import exposition
-from callboard.observability.health import SILENT_AFTER, STALLED_AFTER, Seen, ailments
+from callboard.observability.health import SILENT_AFTER, Seen, ailments
 from callboard.observability.metrics import (
     AGE,
     BUSY,
@@ -114,8 +114,11 @@ def _restarted(times: int) -> Pool:
         (WELL, SILENT_AFTER + 5, ["has said nothing for 15 s"]),
         (Vitals(8, 3, 2), 0, ["2 of its handlers go on after they were interrupted"]),
         (Vitals(8, 3, ended=("callboard-settler",)), 0, ["its thread callboard-settler has ended"]),
-        (Vitals(8, 3, settles_late=STALLED_AFTER), 0, []),
-        (Vitals(8, 3, settles_late=STALLED_AFTER + 1), 0, ["its settler has not moved for 61 s"]),
+        (
+            Vitals(8, 3, hanging={"settler": 61.2, "consumer of orders": 70}),
+            0,
+            ["its settler has not moved for 61 s", "its consumer of orders has not moved for 70 s"],
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(vitals: Vitals, seen_before: float, told: list[str]) -> None:

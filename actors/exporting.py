@@ -92,7 +92,10 @@ def serve() -> int:
     if pool is None or parent is None:
         sys.stderr.write("the exporter belongs to a worker pool, which starts it by itself\n")
         return 2
-    path = socket_path(pool)
+    try:
+        path = socket_path(pool)
+    except NoRendezvous:
+        return 2  # the workers have told it
     remove_stale(path.parent)
     with open_socket(path) as reports:
         try:

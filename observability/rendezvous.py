@@ -27,7 +27,7 @@ def socket_path(pool: int) -> Path:
     """The path of a pool's socket; raises `NoRendezvous`."""
     # Containers may share a directory of temporary files, and all have a process 1.
     here = hashlib.sha256(f"{socket.gethostname()}:{pool}".encode()).hexdigest()[:8]
-    return _directory() / f"{pool}-{here}.sock"
+    return meeting_place() / f"{pool}-{here}.sock"
 
 
 def open_socket(path: Path) -> socket.socket:
@@ -60,12 +60,18 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _directory() -> Path:
-    """A directory that belongs to this user, and that nobody else can enter."""
-    path = Path(tempfile.gettempdir()) / f"callboard-{os.geteuid()}"
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
+def meeting_place() -> Path:
+    """A directory that belongs to this user, and that nobody else can enter; raises `NoRendezvous`."""
+    try:
+        path = Path(tempfile.gettempdir()) / f"callboard-{os.geteuid()}"
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        raise NoRendezvous(
+            f"there is no directory for temporary files to write to ({error.strerror}): "
+            f"mount one on /tmp, or name one as TMPDIR"
+        ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise NoRendezvous(
             f"{path} is no directory that only this user can enter: remove it, or set TMPDIR to another place"

@@ -117,6 +117,12 @@ def start_server(kind: Kind, directory: Path, *options: str, config: Path | None
 
     Where there is no such server the test is skipped, and fails when the environment has CI set.
     """
+    directory.mkdir(parents=True, exist_ok=True)
+    return Server(binary_of(kind), directory, options, config)
+
+
+def binary_of(kind: Kind) -> str:
+    """Where the program of a server is; without it the test is skipped or fails."""
     binary = _valkey_binary() if kind == "valkey" else shutil.which("redis-server")
     if binary is None:
         missing = f"no {kind} server: " + (
@@ -125,8 +131,7 @@ def start_server(kind: Kind, directory: Path, *options: str, config: Path | None
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    directory.mkdir(parents=True, exist_ok=True)
-    return Server(binary, directory, options, config)
+    return binary
 
 
 def _valkey_binary() -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.deploy.dockerfile import DOCKERFILE, Stage, context_of, stages_of
 from tests.deploy.facts import ROOT
@@ -24,7 +24,9 @@ from tests.programs import missing, needed
 WITHIN = 60.0
 """Seconds for whatever is waited for."""
 
-OF_THE_MACHINE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/run")
+OF_THE_MACHINE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt")
+ETC = Path("/etc")
+"""Is shared file by file, for an engine puts some of its own in there."""
 STAND_INS = "/stand-ins"
 """Holds `python` and `pip` as the base image has them."""
 
@@ -35,12 +37,36 @@ TOLD_TO_PIP = ("PIP_", "HTTP", "http", "SSL_", "REQUESTS_")
 NOTHING: Mapping[str, Any] = {}
 
 
-class Image:
-    """What the steps of a Dockerfile made, in a directory for each stage."""
+class Around(NamedTuple):
+    """What a container is given beside its image."""
 
-    def __init__(self, directory: Path, stages: Sequence[Stage]) -> None:
+    mounts: Mapping[str, Path] = NOTHING
+    """Files and directories that it can read."""
+    volumes: Mapping[str, Path] = NOTHING
+    """Directories that it can write to."""
+    tmpfs: Sequence[str] = ("/tmp",)  # noqa: S108 - its own
+    environ: Mapping[str, str] = NOTHING
+    user: str | None = None
+    """`uid:gid`, if not the image's."""
+    network: Sequence[str] = ()
+    """The command that enters its network; this machine's otherwise."""
+
+
+ALONE = Around()
+
+
+class Image:
+    """What the steps of a Dockerfile made, in a directory for each stage.
+
+    `programs` are those that its base has: the name of each, and the words that run it here.
+    """
+
+    def __init__(
+        self, directory: Path, stages: Sequence[Stage], programs: Mapping[str, str] = NOTHING
+    ) -> None:
         self.stage = stages[-1]
         self.path = f"{STAND_INS}:/usr/bin:/bin"
+        self._programs = {**_PYTHONS, **programs}
         self._roots = {stage.name: directory / (stage.name or "image") for stage in stages}
         for stage in stages:
             self._make(stage)
@@ -59,29 +85,29 @@ class Image:
         assert words is not None
         return words
 
-    def wrapped(
-        self, command: Sequence[str], *, mounts: Mapping[str, Path], environ: Mapping[str, str]
-    ) -> list[str]:
-        """The command line that runs a command in a container of it; `mounts` are read-only."""
-        user, _, group = self.stage.last("USER").rest.partition(":")
+    def wrapped(self, command: Sequence[str], around: Around) -> list[str]:
+        """The command line that runs a command in a container of it."""
+        user, _, group = (around.user or self.stage.last("USER").rest).partition(":")
         return [
-            *_bwrap(self._roots[self.stage.name], mounts, is_read_only=True),
+            *around.network,
+            *_bwrap(*_when_run(self._roots[self.stage.name], around)),
+            *("--remount-ro", "/"),
             *("--unshare-user", "--uid", user, "--gid", group, "--cap-drop", "ALL"),
             *("--unshare-pid", "--as-pid-1", "--chdir", self.stage.last("WORKDIR").rest),
-            *_setting(self.stage.environment(self.path) | dict(environ)),
+            *_setting({"PATH": self.path} | self.stage.environment(self.path) | dict(around.environ)),
             *command,
         ]
 
     def run(
-        self, *command: str, mounts: Mapping[str, Path] = NOTHING, environ: Mapping[str, str] = NOTHING
+        self, *command: str, around: Around = ALONE, within: float = WITHIN
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in a container to its end."""
-        wrapped = self.wrapped(command, mounts=mounts, environ=environ)
-        return subprocess.run(wrapped, capture_output=True, text=True, check=False, timeout=WITHIN)
+        wrapped = self.wrapped(command, around)
+        return subprocess.run(wrapped, capture_output=True, text=True, check=False, timeout=within)
 
     def _make(self, stage: Stage) -> None:
         root, here = self._roots[stage.name], "/"
-        _lay_out(root)
+        _lay_out(root, self._programs)
         for step in stage.instructions:
             if step.word == "WORKDIR":
                 here = step.rest
@@ -106,7 +132,7 @@ class Image:
         told = {name: value for name, value in os.environ.items() if name.startswith(TOLD_TO_PIP)}
         done = subprocess.run(
             [
-                *_bwrap(root, {}, is_read_only=False),
+                *_bwrap(*_while_made(root)),
                 *("--chdir", here),
                 *_setting({"PATH": self.path, "HOME": "/tmp"} | told),  # noqa: S108 - one of its own
                 *("/bin/sh", "-c", command),
@@ -139,26 +165,34 @@ class Container:
             assert time.monotonic() < give_up_at, f"{words!r} was not said:\n{self.said}"
             time.sleep(0.02)
 
-    def stop(self) -> int:
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, within: float = WITHIN) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        return self._process.wait(within)
+
+    def stop(self, within: float = WITHIN) -> int:
         """End it as an engine does, with SIGTERM to process 1 alone; its exit code."""
         os.kill(self.pid, signal.SIGTERM)
-        return self._process.wait(WITHIN)
+        return self._process.wait(within)
 
 
 @contextmanager
-def container(
-    image: Image, directory: Path, *command: str, mounts: Mapping[str, Path], environ: Mapping[str, str]
-) -> Iterator[Container]:
+def container(image: Image, directory: Path, *command: str, around: Around) -> Iterator[Container]:
     """Run a command in a container meanwhile; what has not ended by itself is killed."""
     reading, writing = os.pipe()
-    wrapped = image.wrapped(command, mounts=mounts, environ=environ)
-    wrapped[1:1] = ["--info-fd", str(writing)]
+    wrapped = image.wrapped(command, around)
+    wrapped[len(around.network) + 1 : len(around.network) + 1] = ["--info-fd", str(writing)]
     log = directory / "said"
     with log.open("wb") as output:
         process = subprocess.Popen(wrapped, stdout=output, stderr=output, pass_fds=[writing])
     os.close(writing)
     with os.fdopen(reading) as told:
-        pid = json.loads(told.read())["child-pid"]
+        about = told.read()
+    assert about, log.read_text("utf-8", "replace")
+    pid = json.loads(about)["child-pid"]
     try:
         yield Container(process, pid, log)
     finally:
@@ -181,6 +215,12 @@ def _program() -> str:
     return needed("bwrap", "bubblewrap")
 
 
+_PYTHONS = {
+    "python": f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}",
+    "pip": f"{sys.executable} -m pip",
+}
+
+
 def _shared() -> list[str]:
     """What of this machine stands in for the base image: its system, and the Python that runs the tests."""
     system = [path for path in OF_THE_MACHINE if Path(path).exists()]
@@ -188,30 +228,50 @@ def _shared() -> list[str]:
     return [*system, *sorted(path for path in pythons if not path.startswith(tuple(system)))]
 
 
-def _lay_out(root: Path) -> None:
-    """The directories that a root must have before others are mounted on them."""
-    for path in (*_shared(), "/proc", "/dev", "/tmp", STAND_INS):  # noqa: S108 - they are in the root
+def _places() -> list[str]:
+    """The directories of a root on which others are mounted."""
+    return [*_shared(), "/proc", "/dev", "/tmp", "/etc"]  # noqa: S108 - they are in the root
+
+
+def _lay_out(root: Path, programs: Mapping[str, str]) -> None:
+    for path in (*_places(), STAND_INS):
         (root / path[1:]).mkdir(parents=True, exist_ok=True)
-    base = f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
-    for name, line in {"python": base, "pip": f"{sys.executable} -m pip"}.items():
+    for name, line in programs.items():
         script = root / STAND_INS[1:] / name
         script.write_text(f'#!/bin/sh\nexec {line} "$@"\n')
         script.chmod(0o755)
 
 
-def _bwrap(root: Path, mounts: Mapping[str, Path], *, is_read_only: bool) -> list[str]:
-    for target in mounts:
-        place = root / target[1:]
-        if not place.exists():
-            place.mkdir(parents=True)
-    binds = [word for path in _shared() for word in ("--ro-bind", path, path)]
-    binds += [word for target, source in mounts.items() for word in ("--ro-bind", str(source), target)]
+def _bwrap(*mounted: str) -> list[str]:
+    return [_program(), "--clearenv", "--die-with-parent", *mounted, "--proc", "/proc", "--dev", "/dev"]
+
+
+def _while_made(root: Path) -> list[str]:
+    """The root of a stage, to be written to."""
+    own = ["--bind", str(root), "/", "--tmpfs", "/tmp"]  # noqa: S108 - in the root
+    return [*own, *_bound("--ro-bind", {path: Path(path) for path in (*_shared(), str(ETC))})]
+
+
+def _when_run(root: Path, around: Around) -> list[str]:
+    """A root with what the image has and what the container is given, to which nobody can write."""
+    tops = {Path(path).parts[1] for path in _places()}
+    own = {f"/{path.name}": path for path in sorted(root.iterdir()) if path.name not in tops}
+    given = {**around.mounts, **around.volumes}
+    taken = {Path(*Path(target).parts[:3]) for target in given}
+    etc = [path for path in sorted(ETC.iterdir()) if path not in taken and path.exists()]
+    shared = {path: Path(path) for path in (*_shared(), *map(str, etc))}
     return [
-        *(_program(), "--clearenv", "--die-with-parent"),
-        *("--ro-bind" if is_read_only else "--bind", str(root), "/"),
-        *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),  # noqa: S108 - its own
-        *binds,
+        *_bound("--ro-bind", own),
+        *("--dir", "/tmp"),  # noqa: S108 - in the root
+        *(word for target in around.tmpfs for word in ("--tmpfs", target)),
+        *_bound("--ro-bind", shared),
+        *_bound("--ro-bind", around.mounts),
+        *_bound("--bind", around.volumes),
     ]
+
+
+def _bound(how: str, sides: Mapping[str, Path]) -> list[str]:
+    return [word for target, source in sides.items() for word in (how, str(source), target)]
 
 
 def _setting(environ: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.dockerfile import DOCKERFILE, context_of, stages_of
-from tests.deploy.engine import Image, container, make_image
+from tests.deploy.engine import Around, Image, container
 from tests.deploy.facts import METRICS_PORT, ROOT, settings_faults
 from tests.deploy.prometheus import await_so, free_port
 from tests.programs import needed_script
@@ -143,11 +143,6 @@ def test_an_engine_is_shown_what_the_wheel_is_made_of_and_nothing_else() -> None
     assert not any("__pycache__" in path for path in context)
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return make_image(tmp_path_factory.mktemp("image"))
-
-
 @pytest.mark.timeout(300)
 def test_the_steps_of_the_dockerfile_make_an_image_with_one_entry_point_for_every_command(
     image: Image,
@@ -172,20 +167,21 @@ def test_a_pool_in_a_container_is_well_works_on_a_root_that_it_cannot_change_and
     (tmp_path / "app" / "shop.py").write_text(SHOP)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "url").write_text(f"{server.url.replace(str(tmp_path / 'server'), '/server')}\n")
-    mounts = {"/app": tmp_path / "app", "/server": tmp_path / "server", "/secrets": tmp_path / "secrets"}
+    volumes = {"/server": tmp_path / "server"}
+    mounts = {"/app": tmp_path / "app", "/secrets": tmp_path / "secrets"}
     environ = {
         "CALLBOARD_METRICS": f"127.0.0.1:{free_port()}",
         "CALLBOARD_URL_FILE": "/secrets/url",
     }
+    around = Around(mounts=mounts, volumes=volumes, environ=environ)
     try:
-        assert image.run(*image.health, environ=environ).returncode != 0
+        assert image.run(*image.health, around=around).returncode != 0
         pool = (*image.command, "run", "shop:app", "--processes", "2")
-        with container(image, tmp_path, *pool, mounts=mounts, environ=environ) as running:
-            await_so(lambda: image.run(*image.health, environ=environ).returncode == 0, running.said, 60)
+        with container(image, tmp_path, *pool, around=around) as running:
+            await_so(lambda: image.run(*image.health, around=around).returncode == 0, running.said, 60)
             sent = image.run(
                 *(*image.command, "send", "shop:app", "order.placed", "--data", '{"order_id": "A-1"}'),
-                mounts=mounts,
-                environ=environ,
+                around=around,
             )
             assert sent.returncode == 0, sent.stderr
             running.await_words("sent A-1")

@@ -1,17 +1,15 @@
 """The page on deploying names files that are there, and its steps are those that the files are made for."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.facts import DRAIN, ROOT
+from tests.deploy.steps import PAGE, follow_the_page
 from tests.deploy.test_container import lint
 from tests.documents import blocks_of, read
 
-PAGE = "docs/deploying.md"
 TEXT = read(PAGE)
 LINES = [line for block in blocks_of(TEXT, "sh") for line in block.text.splitlines()]
 
@@ -36,30 +34,15 @@ def test_the_image_of_ones_own_passes_the_linter() -> None:
 
 
 def test_the_secrets_of_the_page_are_those_that_the_compose_file_mounts(tmp_path: Path) -> None:
-    (block,) = [block for block in blocks_of(TEXT, "sh") if "docker compose" in block.text]
-    steps = "\n".join(line for line in block.text.splitlines() if not line.startswith("docker"))
-    place = tmp_path / "deploy"
-    (place / "compose").mkdir(parents=True)
-    (place / "redis").symlink_to(ROOT / "deploy/redis")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").symlink_to(sys.executable)
-    done = subprocess.run(
-        ["sh", "-eu", "-c", steps],
-        cwd=tmp_path,
-        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    place = follow_the_page(tmp_path / "checkout")
     compose = (ROOT / "deploy/compose/compose.yaml").read_text()
     for name in re.findall(r"file: \./secrets/(\S+)", compose):
-        made = place / "compose/secrets" / name
+        made = place / "secrets" / name
         assert made.stat().st_mode & 0o777 == 0o644
         assert made.stat().st_size > 10
-    url = (place / "compose/secrets/worker.url").read_text()
+    url = (place / "secrets/worker.url").read_text()
     assert re.fullmatch(r"redis://worker:[\w-]{20,}@valkey:6379/0", url)
-    assert (place / "compose/secrets").stat().st_mode & 0o777 == 0o700
+    assert (place / "secrets").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("tool", ["docker", "kubectl", "systemctl", "journalctl"])

@@ -175,6 +175,16 @@ def test_an_address_that_another_pool_has_is_an_error_if_somebody_asked_for_it(
         assert "`none`" in done.stderr
 
 
+def test_processes_that_have_no_place_to_meet_are_an_error_if_somebody_asked_for_metrics(
+    callboard: Run, sockets: Path, address: str
+) -> None:
+    sockets.mkdir(mode=0o700)
+    sockets.chmod(0o755)
+    done = callboard("run", "shop:app", "--metrics", address)
+    assert done.returncode == ExitCode.USAGE, done.stderr
+    assert f"metrics cannot be served: {sockets} is no directory that only this user can enter" in done.stderr
+
+
 def test_two_pools_on_one_machine_have_an_address_each(
     callboard: Run, start: Start, pool: object, address: str
 ) -> None:

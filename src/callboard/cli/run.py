@@ -20,6 +20,7 @@ from ..messages.errors import ConfigurationError
 from ..observability.exporter import busy
 from ..observability.listener import is_free
 from ..observability.logs import set_up
+from ..observability.rendezvous import NoRendezvous, meeting_place
 from .check import faults_of
 from .exits import ExitCode
 from .loading import load_app
@@ -141,15 +142,24 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
         raise ConfigurationError(
             f"{target}: worker processes cannot share its MemoryMailbox: leave mailbox= out"
         )
-    _check_address(app.settings)
+    _check_metrics(app.settings)
     uses_embedded = app.settings.url is None and EmbeddedServer(app.settings.home).running()
     return app.settings.home if uses_embedded else None
 
 
-def _check_address(settings: Settings) -> None:
-    """Raise `ConfigurationError` for an address that another has and does not leave soon, as in a reload."""
+def _check_metrics(settings: Settings) -> None:
+    """Raise `ConfigurationError` where metrics that somebody asked for cannot be served.
+
+    Either the pool's processes have no place to meet, or another has the address and does not leave it soon,
+    as in a reload.
+    """
     if settings.metrics is None or settings.is_metrics_default:
         return
+    try:
+        meeting_place()
+    except NoRendezvous as error:
+        fault = f"metrics cannot be served: {error}; or switch them off with `none`"
+        raise ConfigurationError(fault) from error
     give_up_at = time.monotonic() + FREE_WITHIN
     while not is_free(settings.metrics):
         if time.monotonic() > give_up_at:

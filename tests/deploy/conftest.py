@@ -1,0 +1,11 @@
+"""What several tests of deploying share."""
+
+import pytest
+
+from tests.deploy.engine import Image, make_image
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image of the committed Dockerfile."""
+    return make_image(tmp_path_factory.mktemp("image"))

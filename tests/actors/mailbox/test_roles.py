@@ -1,6 +1,7 @@
 """The roles of a server may do what they do and no more; `test_conformance_*` shows that it is enough."""
 
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -32,6 +33,9 @@ from tests.actors.rehearsal import until
 from tests.servers import Kind, Server
 
 WORKSPACE = "default"
+
+ACL = (DEPLOY / "users.acl").read_text("utf-8").splitlines()[1]
+"""The line of the worker; what concerns connections is the same in all."""
 
 ONLY_IF_PERMITTED = {"HDEL", "INCR", "ZREM"}
 """What the script `routes` does for those who may."""
@@ -101,6 +105,8 @@ def test_what_is_read_with_writes_nothing(server: Server) -> None:
 
 def test_the_committed_users_are_the_roles_with_their_commands() -> None:
     text = (DEPLOY / "users.acl").read_text("utf-8")
+    rules = {re.search(r"\+@connection.*?(?= \+[a-z])", line)[0] for line in text.splitlines()[1:]}  # type: ignore[index]
+    assert len(rules) == 1
     for role, commands in COMMANDS.items():
         line = next(line for line in text.splitlines() if line.startswith(f"user {role} "))
         assert {word[1:].upper() for word in line.split() if re.fullmatch(r"\+[a-z]+", word)} == commands
@@ -123,6 +129,11 @@ FORBIDDEN: list[tuple[str, ...]] = [
     ("FUNCTION", "FLUSH"),
     ("BGREWRITEAOF",),
     ("PUBLISH", "callboard:{default}:news", "x"),
+    ("CLIENT", "TRACKING", "ON", "BCAST"),
+    ("CLIENT", "REPLY", "OFF"),
+    ("COMMAND", "COUNT"),
+    ("WAIT", "0", "1"),
+    ("READONLY",),
     ("EXISTS", "callboard:{other}:ready:orders"),
     ("EXISTS", "another"),
 ]
@@ -135,6 +146,42 @@ def test_no_role_may_run_the_server_or_touch_what_is_not_the_workspace_s(
 ) -> None:
     with client_as(role, server) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
+
+
+CONNECTING = {
+    *("auth", "hello", "ping", "echo", "quit", "reset", "select"),
+    *("client|getname", "client|help", "client|id", "client|info", "client|setname"),
+}
+"""What a client says of itself and asks, on every server."""
+
+OF_LATER_SERVERS = {"client|setinfo", "client|no-touch", "client|capa", "client|import-source", "waitaof"}
+"""What Redis 7.0 does not know, and would not start for if its ACL file named it."""
+
+
+def test_of_a_connection_s_commands_no_role_has_more_than_what_a_client_says_of_itself(
+    server: Server,
+) -> None:
+    with client_as(SUPER, server) as client:
+        known = {str(name) for name in client.acl_cat("connection")}
+        refused = {*client.acl_cat("admin"), *client.acl_cat("dangerous")}
+    refused |= {name for name in known if {f"-{name}", f"-{name.partition('|')[0]}"} & set(ACL.split())}
+    assert CONNECTING <= known - refused <= CONNECTING | OF_LATER_SERVERS
+
+
+def test_a_client_that_may_track_keys_is_told_the_names_of_other_workspaces(server: Server) -> None:
+    """Why no role may: the rule for keys does not hold there."""
+    rules = ("~callboard:{default}:*", "+@connection", "-@admin", "-@dangerous")
+    with client_as(SUPER, server) as client, socket.socket(socket.AF_UNIX) as line:
+        client.execute_command("ACL", "SETUSER", "tracker", "reset", "on", ">secret", *rules)
+        line.settimeout(10)
+        line.connect(server.url.removeprefix("unix://"))
+        line.sendall(b"HELLO 3 AUTH tracker secret\r\nCLIENT TRACKING ON BCAST\r\n")
+        told = b""
+        while not told.endswith(b"+OK\r\n"):
+            told += line.recv(4096)
+        client.set("callboard:{other}:bodies", "x")
+        assert b"callboard:{other}:bodies" in line.recv(4096)
+        client.execute_command("ACL", "DELUSER", "tracker")
 
 
 def test_a_script_may_no_more_than_its_user(server: Server) -> None:

@@ -84,7 +84,14 @@ class Renewer:
 
     def _renew(self) -> None:
         held = list(self._held())
-        if held and (lost := self._mailbox.renew(held, self._lease_ms)):
+        if not held:
+            return
+        # Taken before the server is asked: however late its answer comes, the lease is not thought longer.
+        asked_at = time.monotonic()
+        lost = self._mailbox.renew(held, self._lease_ms)
+        for delivery in held:
+            delivery.leased_at = asked_at
+        if lost:
             self._lost(lost)
 
     def _try(self, what: str, do: Callable[[], None]) -> None:

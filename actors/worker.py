@@ -54,6 +54,7 @@ class WorkerProcess:
         self.mailbox = mailbox = mailbox if broker.recorder is None else timed(mailbox, broker.recorder)
         self.threads = threads
         self.lease_ms = broker.lease_ms
+        self._lease_seconds = broker.lease_ms / 1000
         self.owner = owner_name()
         self.stopping = False
         self.held: set[Delivery] = set()
@@ -125,8 +126,8 @@ class WorkerProcess:
 
     def perform(self, delivery: Delivery, guarded: Guarded | None) -> None:
         """Run one attempt at a delivery on this thread and hand over its outcome."""
-        if delivery.lost:
-            self.held.discard(delivery)
+        if not self._is_held(delivery):
+            self._let_go([delivery])
             return
         if guarded is None:
             self._settle_unknown(delivery)
@@ -146,13 +147,32 @@ class WorkerProcess:
             await self._perform_one(turn)
 
     def _attempts_of(self, batch: Gathered) -> list[Attempt]:
-        lost = [delivery for delivery in batch.deliveries if delivery.lost]
-        self.held.difference_update(lost)
-        return [Attempt(each, batch.guarded.policy) for each in batch.deliveries if not each.lost]
+        gone = [delivery for delivery in batch.deliveries if not self._is_held(delivery)]
+        if gone:
+            self._let_go(gone)
+        return [Attempt(each, batch.guarded.policy) for each in batch.deliveries if each not in gone]
+
+    def _is_held(self, delivery: Delivery) -> bool:
+        """Whether it is surely leased to this process still.
+
+        One that was stopped, or was cut off from the server, must not start what another may have by now.
+        """
+        return not delivery.lost and time.monotonic() - delivery.leased_at <= self._lease_seconds
+
+    def _let_go(self, deliveries: Sequence[Delivery]) -> None:
+        """Start none of these: what is perhaps held still goes back, as it came, and is charged nothing."""
+        self.held.difference_update([delivery for delivery in deliveries if delivery.lost])
+        over = [delivery for delivery in deliveries if not delivery.lost]
+        if over:
+            # What waits behind them goes back first, so that they are the foremost again.
+            for consumer in self.consumers:
+                consumer.give_back()
+            self.release(over)
+            logger.warning("their leases ended before they were started: giving back", count=len(over))
 
     async def _perform_one(self, delivery: Delivery) -> None:
-        if delivery.lost:
-            self.held.discard(delivery)
+        if not self._is_held(delivery):
+            self._let_go([delivery])
             return
         guarded = self.broker.declared.guarded(delivery.actor)
         if guarded is None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from enum import StrEnum
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
@@ -153,6 +154,9 @@ class Delivery(msgspec.Struct, eq=False):
     """The worker process it is leased to."""
     measured: Any = None
     """What was measured of this attempt, for whoever counts it once it is settled."""
+    leased_at: float = inf
+    """This machine's monotonic clock (s) before a server was asked for the lease, or last to extend it: it
+    ends no earlier than a lease after that. Endless where the mailbox is in the holder's own process."""
 
     @property
     def actor(self) -> str:

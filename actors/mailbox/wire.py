@@ -174,6 +174,8 @@ def read_fetched(answer: list[Any], queue: str, owner: str, monotonic: float) ->
             False,
             False,
             owner,
+            None,
+            monotonic,
         )
         for identity, stored, history in _triples(answer[8:])
     ]

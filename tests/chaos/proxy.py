@@ -1,4 +1,4 @@
-"""A proxy between the load and the server that cuts, refuses, resets and swallows at its master's wish."""
+"""A proxy between the load and the server that cuts, holds, refuses, resets, swallows as it is told."""
 
 import asyncio
 import socket
@@ -22,6 +22,8 @@ class Link:
         self.pid = pid
         self.cut = False
         """The next reply is lost, and the connection with it."""
+        self.hold = 0.0
+        """The next reply comes so many seconds late."""
         self._ends = ends
 
     def abort(self) -> None:
@@ -43,6 +45,8 @@ class Proxy:
         self._links: set[Link] = set()
         self._cuts: list[bytes] = []
         self._refusals: list[bytes] = []
+        self._holds: list[bytes] = []
+        self._hold_seconds = 0.0
         self._holes: dict[int, float] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
@@ -66,6 +70,11 @@ class Proxy:
     def refuse(self, needle: bytes) -> None:
         """Answer the next request that holds these bytes with a refusal, in the server's place."""
         self._do(lambda: self._refusals.append(needle))
+
+    def hold(self, needle: bytes, seconds: float) -> None:
+        """Let the next request that holds these bytes through, and the reply to it only after a while."""
+        self._hold_seconds = seconds
+        self._do(lambda: self._holds.append(needle))
 
     def reset(self, pid: int) -> None:
         """Break all connections of a process."""
@@ -147,6 +156,8 @@ class Proxy:
                 back.write(REFUSAL)
                 continue
             link.cut = link.cut or _take(self._cuts, data)
+            if _take(self._holds, data):
+                link.hold = self._hold_seconds
             up.write(data)
             await up.drain()
 
@@ -157,6 +168,9 @@ class Proxy:
             if link.cut:
                 self._happened(link.pid, time.monotonic())
                 return
+            if link.hold:
+                held, link.hold = link.hold, 0.0
+                await asyncio.sleep(held)
             writer.write(data)
             await writer.drain()
 

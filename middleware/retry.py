@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from ..messages.delivery import Outcome, OutcomeKind, Reason
-from ..messages.errors import InvalidAfter
-from ..messages.timing import duration_ms, read_after
+from ..messages.errors import InvalidAfter, InvalidDuration
+from ..messages.timing import MAX_AFTER_MS, duration_ms, read_after
 from .partial import PartialFailure
 from .signals import RetryLater
 
@@ -190,7 +190,7 @@ def decided(attempt: "Attempt", outcome: Outcome, policy: Retry | None = None) -
             age_ms=now - delivery.due_at,
             error=attempt.exception,
             chance=random.random,  # spreads load, guards nothing
-            asked_ms=_asked_ms(attempt.exception, now),
+            asked_ms=_asked_ms(attempt, attempt.exception, now),
         )
     )
     if isinstance(decision, Reason):
@@ -210,7 +210,7 @@ def _spared(attempt: "Attempt", policy: Retry, now: int) -> int | Reason:
     )
 
 
-def _asked_ms(error: BaseException, now: int) -> int | None:
+def _asked_ms(attempt: "Attempt", error: BaseException, now: int) -> int | None:
     if isinstance(error, dramatiq.Retry):
         return error.delay
     if not isinstance(error, RetryLater):
@@ -218,6 +218,19 @@ def _asked_ms(error: BaseException, now: int) -> int | None:
     try:
         after = read_after(error.after, now=datetime.fromtimestamp(now / 1000, UTC))
     except InvalidAfter as fault:
-        logger.warning("RetryLater cannot be read: the policy decides", fault=str(fault))
-        return None
+        asked = _short_words_ms(error.after)
+        if asked is None:
+            logger.warning(
+                "RetryLater cannot be read: the policy decides", delivery=attempt.delivery.id, fault=str(fault)
+            )
+        return asked
     return after.delay_ms or max(1, after.due_at - now)
+
+
+def _short_words_ms(after: object) -> int | None:
+    """The wait in words that `Retry.every` and `timeout` take and `after` does not, such as "10m"."""
+    try:
+        asked = duration_ms(after) if isinstance(after, str) and after.strip()[-1:].isalpha() else 0
+    except InvalidDuration:
+        return None
+    return asked if 0 < asked <= MAX_AFTER_MS else None

@@ -251,6 +251,9 @@ def test_the_layer_does_not_count_the_delay_as_age() -> None:
         (timedelta(seconds=2), 2000),
         (datetime.fromtimestamp((NOW + 4321) / 1000, UTC), 4321),
         (NOW + 4321, 4321),
+        ("10m", 10 * MINUTE),
+        ("1.5 h", 90 * MINUTE),
+        ("250ms", 250),
     ],
 )
 def test_retry_later_takes_every_form_of_after_by_the_servers_clock(after: Any, expected: int) -> None:
@@ -260,8 +263,8 @@ def test_retry_later_takes_every_form_of_after_by_the_servers_clock(after: Any, 
     assert (outcome.kind, outcome.delay_ms, outcome.detail) == (OutcomeKind.RETRIED, expected, "busy")
 
 
-@pytest.mark.parametrize("after", ["soon", 0, NOW - 1])
+@pytest.mark.parametrize("after", ["soon", 0, NOW - 1, "5", "0s", "2000 d", "", "-1m"])
 def test_retry_later_that_cannot_be_read_falls_back_to_the_policy(after: Any) -> None:
     made = attempt(retry=Retry.every("5s", max_attempts=2))
     made.exception = RetryLater(after)
-    assert run(retry, made, FAILED)[1].kind in (OutcomeKind.RETRIED, OutcomeKind.DEAD)
+    assert run(retry, made, FAILED)[1] == Outcome(OutcomeKind.RETRIED, error=FAILED.error, delay_ms=5000)

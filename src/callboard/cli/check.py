@@ -9,7 +9,8 @@ from ..actors.app import Callboard
 from ..messages.errors import ConfigurationError
 from .exits import ExitCode
 from .loading import load_app
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, table, write_json
+from .tables import table
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
 command = App(
     name="check", help_epilogue=examples("callboard check shop:app", "callboard check shop:app --json")

@@ -9,7 +9,7 @@ from rich.markup import escape
 from ..actors.dead_letters import DeadGroup, Mended
 from .event_shown import EndedShown
 from .moments import shown_moment
-from .terminal import table
+from .tables import table
 
 
 class Listed(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from ..messages.delivery import OutcomeKind
 from ..messages.items import ItemRecord, ItemStatus
 from .event_shown import BodyShown, DeliveryShown, EndedShown, ErrorShown, LiveShown, Origin, RecordShown
 from .moments import shown_moment
-from .terminal import table
+from .tables import table
 
 
 def drawn_list(records: Sequence[EndedShown]) -> RenderableType:

@@ -13,7 +13,8 @@ from ..actors.mailbox.forgetting import about_to_be_forgotten
 from ..actors.mailbox.infos import Holder, LaneInfo, MailboxInfo, Pause, QueueInfo
 from .pace import Course, Look, Pace
 from .place import Place, address_of, mailbox_at
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, table, write_json
+from .tables import table
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_age, write_json
 from .watching import draw, stream
 
 COLUMNS = (

@@ -13,7 +13,8 @@ from ..actors.mailbox.mailbox import Mailbox
 from ..actors.mailbox.running import RunningAttempt, WorkerReport
 from ..messages.items import ItemCounts
 from .place import Place, mailbox_at
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_wait, table, write_json
+from .tables import table
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_wait, write_json
 from .watching import ticks
 
 COLUMNS = ("worker", "pid", "thread", "queue", "delivery", "items", "attempt", "elapsed", "left")

@@ -4,7 +4,8 @@ from cyclopts import App
 
 from ..actors.mailbox.subscriptions import Subscription
 from .place import Place, mailbox_at
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, table, write_json
+from .tables import table
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
 command = App(
     name="routes", help_epilogue=examples("callboard routes", "callboard routes --json | jq '.[].actor'")

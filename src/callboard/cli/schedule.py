@@ -18,7 +18,8 @@ from .asking import By, DryRun, Yes, consent, known_queues, who
 from .exits import ExitCode
 from .place import Place, mailbox_at
 from .publishing import read_when
-from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_wait, table, write_json
+from .tables import table
+from .terminal import AsJson, console, examples, keep_logs_off_stdout, shown_wait, write_json
 
 Ids = Annotated[str, Parameter(name="ID", help="The id of an event, or of a delivery (`actor:key`).")]
 

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -11,9 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 from cyclopts import Parameter
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 PIPE_WIDTH = 240
 """Columns for whoever reads a table through a pipe: no line of it is to be broken."""
@@ -33,16 +31,6 @@ def console(*, stderr: bool = False) -> Console:
     """Where to print; as wide as the terminal, or wide enough where there is none. An id is no emoji."""
     made = Console(stderr=stderr, emoji=False)
     return made if made.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH, emoji=False)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, texts: int = 1) -> Table:
-    """A table; the first `texts` columns are words, the others numbers."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for position, column in enumerate(columns):
-        made.add_column(column, justify="left" if position < texts else "right", overflow="fold")
-    for row in rows:
-        made.add_row(*[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row])
-    return made
 
 
 def write_json(value: Any, *, indent: bool = True) -> None:

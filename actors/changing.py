@@ -12,13 +12,19 @@ Change = Callable[[str], tuple[Changed, ...]]
 def changed_by(change: Change, event: str | Receipt, actors: Sequence[str]) -> tuple[Changed, ...]:
     """What became of each delivery; of a receipt also of those that nothing is known of any more.
 
-    `actors` are those of the app: the mailbox knows them only once a worker has told it of them.
+    `actors` are those of the app: the mailbox knows them only once a worker has told it of them. Raises
+    `TypeError` for what is neither.
     """
     if isinstance(event, Receipt):
         changed = _known(change(event.id))
         known = {each.actor for each in changed}
         others = [each.actor for each in event.deliveries if each.actor not in known]
         return (*changed, *_each(change, others, event.id))
+    if not isinstance(event, str):
+        raise TypeError(
+            f"a {type(event).__name__} tells no delivery: "
+            "give what publish answered, its id, or a delivery's id"
+        )
     changed = _known(change(event)) or _known(_each(change, actors, event))
     return changed or (Changed(event, Became.UNKNOWN),)
 

@@ -81,6 +81,8 @@ class Mended(msgspec.Struct, frozen=True):
     """Left dead: the same with another body."""
     gone: int = 0
     """Forgotten meanwhile."""
+    paused: tuple[str, ...] = ()
+    """Queues that they went to, or would, and that hand out nothing until they are resumed."""
 
 
 class DeadLetters:
@@ -150,7 +152,9 @@ class DeadLetters:
             letters = [plan.replay_of(self._with_facts(each)) for each in records]
             return [] if dry_run else self._mailbox.records.replay(letters, run)
 
-        return self._mend(chosen, mend, rate=rate, dry_run=dry_run, run=run, show=show)
+        paused = {each.queue for each in self._mailbox.info().queues if each.paused}
+        mended = self._mend(chosen, mend, rate=rate, dry_run=dry_run, run=run, show=show)
+        return msgspec.structs.replace(mended, paused=tuple(sorted(plan.queues & paused)))
 
     def discard(
         self,
@@ -178,7 +182,7 @@ class DeadLetters:
         # A choice that came out empty is none of them, and not all.
         if names is None:
             return islice(self.each(where, newest_first=False), limit)
-        named = [self._mailbox.records.get(name) for name in names]
+        named = [self._mailbox.records.get(name) for name in dict.fromkeys(names)]
         return islice([each for each in named if each is not None], limit)
 
     def _mend(
@@ -202,8 +206,16 @@ class DeadLetters:
             for redress in mend(records, run):
                 counts[redress] += 1
             show(matched)
-        told = {redress.value: count for redress, count in counts.items()}
-        return Mended(run, dry_run, matched, **told)
+        return Mended(
+            run,
+            dry_run,
+            matched,
+            done=counts[Redress.DONE],
+            already=counts[Redress.ALREADY],
+            duplicate=counts[Redress.DUPLICATE],
+            conflict=counts[Redress.CONFLICT],
+            gone=counts[Redress.GONE],
+        )
 
     def _with_facts(self, record: EndedRecord) -> EndedRecord:
         """The same with what its body tells, if its worker was lost before it told anything."""
@@ -219,12 +231,19 @@ class _Plan:
     def __init__(self, book: RouteBook, to: str) -> None:
         self._routes = {each.actor: each for each in book.subscriptions}
         self._to = to
+        self.queues: set[str] = set()
+        """Where they go."""
         if to and to not in self._routes:
             known = ", ".join(self._routes) or "none yet"
             raise ConfigurationError(f"no actor {to!r} is registered: choose of {known}, or start its worker")
 
     def replay_of(self, record: EndedRecord) -> Replay:
         """A letter as what it becomes live again."""
+        replay = self._replay_of(record)
+        self.queues.add(replay.queue)
+        return replay
+
+    def _replay_of(self, record: EndedRecord) -> Replay:
         actor = self._to or record.actor
         route = self._routes.get(actor)
         identity = f"{actor}:{record.delivery.partition(':')[2]}"

@@ -32,12 +32,12 @@ class PartialFailure(CallboardError):
 
 def _words(counts: ItemCounts, failed: Sequence[tuple[str, str]], *, left_early: bool) -> str:
     told = [f"{_short(key)} ({error})" for key, error in islice(failed, KEYS_TOLD)]
-    more = f" and {len(failed) - KEYS_TOLD} more" if len(failed) > KEYS_TOLD else ""
+    more = f" and {len(failed) - KEYS_TOLD:,} more" if len(failed) > KEYS_TOLD else ""
     parts = [f"{_items(len(failed))} failed: {', '.join(told)}{more}"] if failed else []
     if counts.not_done or left_early:
         known = _items(counts.not_done) if counts.not_done else "items"
         parts.append(f"{known} not done: {'the loop was left before its end' if left_early else _NOT_ENDED}")
-    parts.append(f"{counts.succeeded} succeeded, {counts.skipped} skipped")
+    parts.append(f"{counts.succeeded:,} succeeded, {counts.skipped:,} skipped")
     return "; ".join(parts)
 
 

@@ -221,14 +221,16 @@ def _asked_ms(attempt: "Attempt", error: BaseException, now: int) -> int | None:
         asked = _short_words_ms(error.after)
         if asked is None:
             logger.warning(
-                "RetryLater cannot be read: the policy decides", delivery=attempt.delivery.id, fault=str(fault)
+                "RetryLater cannot be read: the policy decides",
+                delivery=attempt.delivery.id,
+                fault=str(fault),
             )
         return asked
     return after.delay_ms or max(1, after.due_at - now)
 
 
 def _short_words_ms(after: object) -> int | None:
-    """The wait in words that `Retry.every` and `timeout` take and `after` does not, such as "10m"."""
+    """The wait in words that `Retry.every` takes and `after` does not, such as "10m"."""
     try:
         asked = duration_ms(after) if isinstance(after, str) and after.strip()[-1:].isalpha() else 0
     except InvalidDuration:

@@ -20,7 +20,8 @@ class Signal(Exception):
 class RetryLater(Signal):
     """Try again after a time of the handler's choosing; counts as an attempt.
 
-    `after` takes what `publish(after=)` takes, and words such as "10m" as well. The actor's limits of attempts and age still hold.
+    `after` takes what `publish(after=)` takes, and words such as "10m" as well. The actor's limits of
+    attempts and age still hold.
     """
 
     def __init__(self, after: str | float | datetime | timedelta, detail: str = "") -> None:

@@ -18,6 +18,7 @@ from .records import (
     Completion,
     Facts,
     FoundDelivery,
+    without_told_body,
 )
 from .subscriptions import Subscription
 from .suspects import MAX_CRASHES, Suspects
@@ -124,7 +125,7 @@ class Deliveries:
             live.queue if live else "",
             self.queue(live.queue).look_up(live) if live else None,
             None if at is None else Completion(at),
-            tuple(ended[:MOST_RECORDS]),
+            tuple(without_told_body(each) for each in ended[:MOST_RECORDS]),
         )
 
     def items_of(self, delivery_id: str) -> dict[str, ItemRecord]:

@@ -106,6 +106,13 @@ class EndedRecord(msgspec.Struct, frozen=True):
         return f"<EndedRecord {self.kind} {self.reason} queue={self.queue} attempts={self.history.attempts}>"
 
 
+def without_told_body(record: EndedRecord) -> EndedRecord:
+    """The same without its body, unless nothing else tells what it is of."""
+    if not record.facts.contract:
+        return record
+    return msgspec.structs.replace(record, stored=record.stored[:HEADER_SIZE])
+
+
 class LiveDelivery(msgspec.Struct, frozen=True):
     """A delivery that has not ended, as it stands at one moment. Its repr shows no body."""
 
@@ -242,7 +249,8 @@ class Records(Protocol):
 
         Of an event those of the actors that are routed, in the order of fan-out, then what else is known
         by its id. Empty if nothing is. A delivery whose key is not the event's id is found by that id for as
-        long as its window lasts after it was due, or its record is kept.
+        long as its window lasts after it was due, or its record is kept. Records come without their bodies,
+        unless their workers could not tell what they are of: the body alone does then.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,10 @@ def test_reschedule_and_cancel_of_nothing_say_so() -> None:
     assert [(each.id, each.became.value) for each in app.cancel("no-such-id")] == [("no-such-id", "unknown")]
     (changed,) = app.reschedule("no-such-id", after=1000)
     assert changed.became.value == "unknown"
+
+
+@pytest.mark.parametrize("said", [None, 7, OrderPlaced("A-1")], ids=lambda each: type(each).__name__)
+def test_what_tells_no_delivery_is_refused_with_what_would(app: Callboard, said: Any) -> None:
+    for change in (app.cancel, lambda event: app.reschedule(event, after=DAY)):
+        with pytest.raises(TypeError, match="give what publish answered, its id, or a delivery's id"):
+            change(said)

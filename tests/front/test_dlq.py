@@ -1,12 +1,13 @@
 """`callboard dlq` and `callboard event`: what an operator sees of dead letters, and does about them."""
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from callboard.actors.dead_letters import DeadLetters
+from callboard.actors.mailbox.ledger import Notes
 from callboard.actors.mailbox.mailbox import Mailbox, Settlement
 from callboard.actors.mailbox.records import Facts
 from callboard.actors.mailbox.redis import RedisMailbox
@@ -15,7 +16,8 @@ from callboard.cli.exits import ExitCode
 from callboard.cli.moments import moment_ms
 from callboard.messages.delivery import ErrorRecord, History, Outcome, OutcomeKind, Reason
 from callboard.messages.errors import ConfigurationError
-from tests.actors.mailbox.conformance import LONG, SUCCEEDED, posting, queue_of, target
+from callboard.messages.items import ItemRecord, ItemStatus
+from tests.actors.mailbox.conformance import DEAD, LONG, SUCCEEDED, posting, queue_of, target
 from tests.front.conftest import InProcess
 
 SECRET = "planted-secret"  # noqa: S105 - to be looked for
@@ -173,6 +175,41 @@ def test_letters_are_replayed_by_a_filter_and_only_once(
     assert command(*words, "--yes").out == "0 of 0 dead letters are replayed\n"
     (state, _) = (queue_of(board.info(), "orders"), None)
     assert (state.ready, state.replayed, state.dead_letters.count) == (2, 2, 1)
+
+
+def test_a_replay_says_which_queues_are_paused(
+    command: InProcess, board: RedisMailbox, letters: list[str]
+) -> None:
+    board.controls.pause("mails", by="ann")
+    waits = "; mails is paused: callboard queue resume mails lets them go on\n"
+    assert command("dlq", "replay", "--all", "--dry-run").out == f"4 dead letters would be replayed{waits}"
+    assert command("dlq", "replay", "--queue", "orders", "--dry-run").out.endswith("would be replayed\n")
+    told = json.loads(command("dlq", "replay", letters[0], "--to", "mail", "--dry-run", "--json").out)
+    assert told["paused"] == ["mails"]
+    assert command("dlq", "replay", letters[3], "--yes").out == f"1 of 1 dead letters are replayed{waits}"
+
+
+def test_a_letter_that_is_named_twice_is_one(
+    command: InProcess, board: RedisMailbox, letters: list[str]
+) -> None:
+    answer = command("dlq", "replay", letters[0], letters[0], "--yes")
+    assert answer.out == "1 of 1 dead letters are replayed\n"
+
+
+def test_a_queue_that_there_is_not_is_told_and_an_actor_whom_nobody_registered_is_doubted(
+    command: InProcess, board: RedisMailbox, letters: list[str]
+) -> None:
+    for said in ("list", "replay --dry-run", "discard --dry-run"):
+        answer = command("dlq", *said.split(), "--queue", "order")
+        assert (answer.code, "did you mean orders?" in answer.err) == (ExitCode.FAILED, True)
+    for said in ("dlq list", "dlq replay --dry-run", "event list", "schedule list"):
+        words = said.split()
+        answer = command(*words, "--actor", "payy")
+        assert (answer.code, answer.err) == (
+            ExitCode.OK,
+            "callboard: no actor 'payy' is registered: did you mean pay?\n",
+        )
+        assert command(*words, "--actor", "pay").err == ""
 
 
 def test_letters_are_replayed_by_name_and_to_another_actor(
@@ -340,3 +377,42 @@ def test_what_has_ended_is_listed_the_latest_first_and_what_is_left_out_is_told(
     assert "that had items, or whose contract says retention=" in command("event", "list").out
     assert "retention=" not in command("event", "list", "--outcome", "dead").out
     assert command("event", "list", "--outcome", "lost").code == ExitCode.USAGE
+
+
+def test_items_are_counted_and_as_many_are_told_as_were_asked_for(
+    command: InProcess, board: RedisMailbox
+) -> None:
+    board.register([Subscription("pay", "orders", {"order.placed": DAY})])
+    board.publish([posting(target("0", actor="pay", window_ms=DAY))])
+    (delivery,) = board.fetch("orders", 1, owner="w", lease_ms=LONG).deliveries
+    fared = [*["succeeded"] * 2000, *["skipped"] * 5, *["failed"] * 3]
+    items = [ItemRecord(f"sku-{place:04}", ItemStatus(status), 1, 5, 9) for place, status in enumerate(fared)]
+    board.ledger.write([Notes(delivery, items)])
+    counts = {"succeeded": 2000, "failed": 3, "skipped": 5}
+    (live,) = json.loads(command("event", "show", "0", "--json").out)["deliveries"]
+    assert (live["live"]["item_counts"], len(live["live"]["items"])) == (counts, 100)
+    board.settle([Settlement(delivery, DEAD, history=History(attempts=1, items=True))])
+    name = f"{delivery.id}#{delivery.fence}"
+    for words in (("event", "show", "0"), ("dlq", "show", name)):
+        shown = command(*words, "--items", "4").out
+        assert "items       2,000 succeeded, 3 failed, 5 skipped" in shown
+        assert [line.split()[1] for line in shown.splitlines() if "attempts 1" in line and "sku" in line] == [
+            "sku-2005:",
+            "sku-2006:",
+            "sku-2007:",
+            "sku-2000:",
+        ]
+        assert "4 more did not succeed: --items says how many are told" in shown
+        assert "did not succeed" not in command(*words).out
+    told = json.loads(command("dlq", "show", name, "--items", "0", "--json").out)
+    assert (told["item_counts"], told["items"]) == (counts, [])
+    assert len(json.loads(command("dlq", "show", name, "--items", "5000", "--json").out)["items"]) == 2008
+
+
+def test_the_body_of_what_has_ended_is_shown_where_it_is_asked_for(
+    command: InProcess, letters: list[str]
+) -> None:
+    (pay, _) = json.loads(command("event", "show", "0", "--body", "--json").out)["deliveries"]
+    assert pay["ended"][0]["body"]["base64"] or pay["ended"][0]["body"]["text"]
+    (pay, _) = json.loads(command("event", "show", "0", "--raw", "--json").out)["deliveries"]
+    assert b64decode(pay["ended"][0]["body"]["base64"]) == BODY

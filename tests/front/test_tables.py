@@ -1,4 +1,4 @@
-"""Tables: drawn where there is room for them, and told in paragraphs where a name or a number would be broken."""
+"""Tables are drawn where there is room for them, and told in paragraphs where a cell would be broken."""
 
 from io import StringIO
 

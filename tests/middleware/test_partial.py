@@ -26,8 +26,7 @@ def test_it_names_the_first_failed_items_and_how_many_more() -> None:
 def test_its_text_fits_into_a_record_however_long_keys_are() -> None:
     error = partial([(f"{number}" + "k" * 255, "E" * 30) for number in range(100_000)])
     assert len(str(error)) < LONGEST_ERROR
-    assert "99,995 more" not in str(error)
-    assert " and 99995 more" in str(error)
+    assert " and 99,995 more" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -159,13 +159,16 @@ local function completion_of(id)
   return latest
 end
 
--- The latest first.
+-- The latest first. There may be thousands of one event: bodies only where nothing else tells what they are of.
 local function records_of(id)
   local records = {}
   for _, ending in ipairs(aliases(id .. '#')) do
     if #records < 2 * most_records then
-      put_record(records, id .. '#' .. ending)
+      put_record(records, id .. '#' .. ending, true)
     end
+  end
+  for position = 2, #records, 2 do
+    put_body_if_untold(records[position - 1], records[position])
   end
   return records
 end

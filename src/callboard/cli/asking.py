@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..actors.mailbox.mailbox import Mailbox
 from ..messages.errors import CallboardError, ConfigurationError
-from .exits import NotThere
+from .exits import NotThere, complain
 
 Yes = Annotated[bool, Parameter(alias="-y", negative="", show_default=False, help="Do it without asking.")]
 """The option that every command which destroys something has."""
@@ -47,6 +47,14 @@ def who(said: str | None = None) -> str:
     except (KeyError, OSError):
         user = "somebody"  # a container need not know its users by name
     return f"{user}@{socket.gethostname()}"
+
+
+def doubt_actor(mailbox: Mailbox, name: str | None) -> None:
+    """Say on stderr that nobody registered an actor of whom nothing was found: it may be misspelt."""
+    known = [each.actor for each in mailbox.routes().subscriptions]
+    if name and name not in known:
+        near = get_close_matches(name, known, n=1)
+        complain(f"no actor {name!r} is registered{f': did you mean {near[0]}?' if near else ''}")
 
 
 def known_queues(mailbox: Mailbox, names: tuple[str, ...] = ()) -> tuple[str, ...]:

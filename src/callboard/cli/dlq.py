@@ -10,14 +10,15 @@ from cyclopts import App, Parameter
 from ..actors.dead_letters import DeadFilter, DeadLetters, Mended
 from ..actors.mailbox.forgetting import about_to_be_forgotten
 from ..messages.errors import ConfigurationError
-from .asking import DryRun, Yes, consent
-from .dlq_meant import All, AtMost, Names, Where, check_said, count_meant
+from .asking import DryRun, Yes, consent, doubt_actor
+from .dlq_meant import All, AtMost, Names, Where, check_said, count_meant, meant_in
 from .dlq_shown import Listed, counted, drawn_groups, drawn_mended
 from .event import Body, Limit, Raw
 from .event_shown import asked_for, ended_shown, record_shown
 from .event_words import cut_after, drawn_list, drawn_record
 from .exits import NotThere
 from .how_far import how_far
+from .items_shown import MOST_SHOWN, Items
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
 
@@ -63,7 +64,7 @@ def list_(
     settings = (place or Place()).settings()
     with mailbox_at(settings) as mailbox:
         info = mailbox.info()
-        meant = (where or Where()).filter(info.at)
+        meant = meant_in(mailbox, where)
         letters = DeadLetters(mailbox)
         groups = [] if each else letters.groups(meant)
         # One more tells whether there are others.
@@ -73,6 +74,8 @@ def list_(
             tuple(ended[:limit]),
             tuple(about_to_be_forgotten(info.queues, info.at, settings.dead_letters)),
         )
+        if not (groups or ended):
+            doubt_actor(mailbox, meant.actor)
     if as_json:
         write_json(shown)
         return
@@ -96,6 +99,7 @@ def show(
     *,
     body: Body = False,
     raw: Raw = False,
+    items: Items = MOST_SHOWN,
     place: Place | None = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,7 +115,7 @@ def show(
                 f"no record is named {name!r}: callboard dlq list --each tells names, "
                 "and callboard event show takes the id of an event or of a delivery"
             )
-        shown = record_shown(record, mailbox, body=asked_for(body=body, raw=raw))
+        shown = record_shown(record, mailbox, asked_for(body=body, raw=raw, items=items))
     if as_json:
         write_json(shown)
         return
@@ -141,8 +145,8 @@ def replay(
     It may be ended and run again: nothing is done twice. Where nothing says which are meant, `--yes` wants
     `--all`, too.
 
-    `--json` is an object: `run`, `dry_run`, `matched`, `done`, `already`, `duplicate`, `conflict` and
-    `gone`.
+    `--json` is an object: `run`, `dry_run`, `matched`, `done`, `already`, `duplicate`, `conflict`,
+    `gone` and `paused`, the queues among those they went to that hand out nothing until they are resumed.
     """
     a_second = _rate(rate)
 
@@ -219,8 +223,10 @@ def _mend(
     keep_logs_off_stdout()
     check_said(names, where, every=every, unasked=yes and not dry_run)
     with mailbox_at((place or Place()).settings()) as mailbox:
-        meant = (where or Where()).filter(mailbox.info().at)
+        meant = meant_in(mailbox, where)
         count = count_meant(mailbox, meant, names, limit)
+        if not count:
+            doubt_actor(mailbox, meant.actor)
         if not dry_run:
             consent(f"{what.capitalize()} {counted(count)}?", yes=yes or not count)
         with how_far(count) as show:

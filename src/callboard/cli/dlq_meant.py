@@ -10,6 +10,7 @@ from ..actors.dead_letters import DeadFilter, DeadLetters
 from ..actors.mailbox.mailbox import Mailbox
 from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError
+from .asking import known_queues
 from .exits import NotThere
 from .moments import moment_ms
 
@@ -70,6 +71,14 @@ def check_said(names: tuple[str, ...], where: Where | None, *, every: bool, unas
         raise ConfigurationError(
             "--yes would take every dead letter there is: name some, say what they have in common, or --all"
         )
+
+
+def meant_in(mailbox: Mailbox, where: Where | None) -> DeadFilter:
+    """Which are meant, as a filter; raises `NotThere` for a queue that there is not."""
+    said = where or Where()
+    if said.queue:
+        known_queues(mailbox, (said.queue,))
+    return said.filter(mailbox.info().at)
 
 
 def count_meant(mailbox: Mailbox, meant: DeadFilter, names: tuple[str, ...], limit: int | None) -> int:

@@ -44,8 +44,11 @@ def drawn_groups(groups: Sequence[DeadGroup]) -> RenderableType:
 def drawn_mended(what: str, mended: Mended) -> str:
     """What a replay or a discard has come to, in a line."""
     ended = {"replay": "replayed", "discard": "discarded"}[what]
+    waits = "".join(
+        f"; {each} is paused: callboard queue resume {each} lets them go on" for each in mended.paused
+    )
     if mended.dry_run:
-        return f"{counted(mended.matched)} would be {ended}"
+        return f"{counted(mended.matched)} would be {ended}{waits}"
     left = {
         "left dead, for they live again or were completed (duplicate)": mended.duplicate,
         "left dead, for their keys stand for other bodies by now (conflict)": mended.conflict,
@@ -53,7 +56,7 @@ def drawn_mended(what: str, mended: Mended) -> str:
         "forgotten": mended.gone,
     }
     rest = "".join(f"; {count:,} {words}" for words, count in left.items() if count)
-    return f"{mended.done:,} of {mended.matched:,} dead letters are {ended}{rest}"
+    return f"{mended.done:,} of {mended.matched:,} dead letters are {ended}{rest}{waits}"
 
 
 def counted(letters: int) -> str:

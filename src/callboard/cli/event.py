@@ -11,9 +11,11 @@ from ..actors.mailbox.mailbox import Mailbox
 from ..actors.mailbox.records import KINDS, EndedRecord, Span, records_in
 from ..messages.delivery import OutcomeKind
 from ..messages.errors import ConfigurationError
+from .asking import doubt_actor
 from .event_shown import EndedShown, EventShown, asked_for, delivery_shown, ended_shown
 from .event_words import cut_after, drawn_delivery, drawn_list
 from .exits import NotThere
+from .items_shown import MOST_SHOWN, Items
 from .moments import moment_ms
 from .place import Place, mailbox_at
 from .terminal import AsJson, console, examples, keep_logs_off_stdout, write_json
@@ -58,6 +60,7 @@ def show(
     *,
     body: Body = False,
     raw: Raw = False,
+    items: Items = MOST_SHOWN,
     place: Place | None = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,13 +68,14 @@ def show(
 
     An id is a receipt's or a log line's. A delivery that succeeded at the first attempt tells about when;
     others tell their attempts, times, errors and items, for as long as their records are kept. What was
-    published is shown with `--body` or `--raw` alone.
+    published is shown with `--body` or `--raw` alone. Items are counted, and 100 of a delivery are told,
+    or as many as `--items` says: those that failed first.
 
     `--json` is an object: `id`, `at` and `deliveries`, whose shape `callboard schema --output 'event show'`
     tells.
     """
     keep_logs_off_stdout()
-    asked = asked_for(body=body, raw=raw)
+    asked = asked_for(body=body, raw=raw, items=items)
     with mailbox_at((place or Place()).settings()) as mailbox:
         found = mailbox.records.find(identity)
         if not found:
@@ -79,7 +83,7 @@ def show(
                 f"nothing is known of {identity}: it was never accepted here, or its window and its records "
                 "are over; a delivery is named actor:key"
             )
-        deliveries = tuple(delivery_shown(each, mailbox, body=asked) for each in found)
+        deliveries = tuple(delivery_shown(each, mailbox, asked) for each in found)
         shown = EventShown(identity, mailbox.info().at, deliveries)
     if as_json:
         write_json(shown)
@@ -113,6 +117,8 @@ def list_(
         start = moment_ms(since, mailbox.info().at, option="--since") if since else 0
         # One more tells whether there are others.
         found = [ended_shown(each) for each in islice(_latest(mailbox, kinds, actor, start), limit + 1)]
+        if not found:
+            doubt_actor(mailbox, actor)
     shown = found[:limit]
     if as_json:
         write_json(shown)

@@ -1,7 +1,7 @@
 """What commands show of single deliveries, as types; bodies only where they are asked for."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -12,6 +12,7 @@ from ..actors.mailbox.records import EndedRecord, FoundDelivery, LiveDelivery, S
 from ..messages.conceal import shown_body
 from ..messages.delivery import ErrorRecord, OutcomeKind, Reason
 from ..messages.items import ItemRecord
+from .items_shown import MOST_SHOWN, ItemsCounted, counted_items, some_items
 
 
 class ErrorShown(msgspec.Struct, frozen=True):
@@ -35,9 +36,18 @@ class Bytes(StrEnum):
     """Every byte, in base64."""
 
 
-def asked_for(*, body: bool, raw: bool) -> Bytes:
-    """What the options `--body` and `--raw` ask for."""
-    return Bytes.RAW if raw else Bytes.SHOWN if body else Bytes.NONE
+def asked_for(*, body: bool, raw: bool, items: int) -> "Asked":
+    """What the options `--body`, `--raw` and `--items` ask for."""
+    return Asked(Bytes.RAW if raw else Bytes.SHOWN if body else Bytes.NONE, items)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How much of each delivery is shown."""
+
+    body: Bytes = Bytes.NONE
+    items: int = MOST_SHOWN
+    """So many of its items at most."""
 
 
 class BodyShown(msgspec.Struct, frozen=True):
@@ -73,7 +83,9 @@ class LiveShown(msgspec.Struct, frozen=True):
     due_at: int
     first_error: ErrorShown | None
     last_error: ErrorShown | None
+    item_counts: ItemsCounted
     items: tuple[ItemRecord, ...]
+    """Some of them: those that failed first."""
     body: BodyShown | None
 
 
@@ -108,7 +120,9 @@ class RecordShown(msgspec.Struct, frozen=True):
     origin: Origin
     first_error: ErrorShown | None
     last_error: ErrorShown | None
+    item_counts: ItemsCounted
     items: tuple[ItemRecord, ...]
+    """Some of them: those that failed first."""
     body: BodyShown | None
 
 
@@ -149,7 +163,7 @@ class EndedShown(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-def delivery_shown(found: FoundDelivery, mailbox: Mailbox, *, body: Bytes) -> DeliveryShown:
+def delivery_shown(found: FoundDelivery, mailbox: Mailbox, asked: Asked) -> DeliveryShown:
     """One delivery with all that is known of it."""
     live = found.live
     origin = None
@@ -160,14 +174,16 @@ def delivery_shown(found: FoundDelivery, mailbox: Mailbox, *, body: Bytes) -> De
         found.actor,
         found.queue,
         origin,
-        None if live is None else _live_shown(live, found.id, mailbox, body=body),
+        None if live is None else _live_shown(live, found.id, mailbox, asked),
         None if found.completed is None else CompletedShown(found.completed.at, found.completed.within_ms),
-        tuple(record_shown(each, mailbox, body=body) for each in found.ended),
+        tuple(record_shown(each, mailbox, asked) for each in found.ended),
     )
 
 
-def record_shown(record: EndedRecord, mailbox: Mailbox, *, body: Bytes) -> RecordShown:
+def record_shown(record: EndedRecord, mailbox: Mailbox, asked: Asked) -> RecordShown:
     """One record with all that is kept."""
+    if asked.body is not Bytes.NONE and not record.body:
+        record = mailbox.records.get(record.id) or record
     history = record.history
     items = mailbox.ledger.of_ended(record.id) if history.items else []
     return RecordShown(
@@ -191,8 +207,9 @@ def record_shown(record: EndedRecord, mailbox: Mailbox, *, body: Bytes) -> Recor
         _origin(record),
         _error_shown(history.first_error),
         _error_shown(history.last_error),
-        _in_order(items),
-        _body_shown(record.body, body),
+        counted_items(items),
+        some_items(items, asked.items),
+        _body_shown(record.body, asked.body),
     )
 
 
@@ -215,8 +232,9 @@ def ended_shown(record: EndedRecord) -> EndedShown:
     )
 
 
-def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, *, body: Bytes) -> LiveShown:
+def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, asked: Asked) -> LiveShown:
     history = live.history
+    items = mailbox.ledger.of(identity) if history.items else []
     return LiveShown(
         live.state,
         live.until,
@@ -229,8 +247,9 @@ def _live_shown(live: LiveDelivery, identity: str, mailbox: Mailbox, *, body: By
         live.due_at,
         _error_shown(history.first_error),
         _error_shown(history.last_error),
-        _in_order(mailbox.ledger.of(identity) if history.items else []),
-        _body_shown(live.body, body),
+        counted_items(items),
+        some_items(items, asked.items),
+        _body_shown(live.body, asked.body),
     )
 
 
@@ -241,10 +260,6 @@ def _origin(record: EndedRecord) -> Origin:
 
 def _error_shown(error: ErrorRecord | None) -> ErrorShown | None:
     return None if error is None else ErrorShown(error.type, error.message, error.origin, error.at)
-
-
-def _in_order(items: Sequence[ItemRecord]) -> tuple[ItemRecord, ...]:
-    return tuple(sorted(items, key=lambda each: each.field))
 
 
 def _body_shown(body: bytes, asked: Bytes) -> BodyShown | None:

@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from ..messages.delivery import OutcomeKind
-from ..messages.items import ItemRecord, ItemStatus
 from .event_shown import BodyShown, DeliveryShown, EndedShown, ErrorShown, LiveShown, Origin, RecordShown
+from .items_shown import drawn_items
 from .moments import shown_moment
 from .tables import table
 
@@ -62,7 +62,7 @@ def drawn_record(record: RecordShown) -> Iterator[str]:
     if record.owner:
         yield f"    worker      {record.owner}"
     yield from _drawn_errors(record.first_error, record.last_error)
-    yield from _drawn_items(record.items)
+    yield from drawn_items(record.item_counts, record.items)
     if record.replayed_at:
         yield f"    replayed    {shown_moment(record.replayed_at)}"
     yield f"    kept until  {shown_moment(record.forgotten_at)}"
@@ -95,7 +95,7 @@ def _drawn_live(live: LiveShown, queue: str) -> Iterator[str]:
     yield f"    attempts    {live.attempts}"
     yield f"    accepted    {shown_moment(live.accepted_at)}, due {shown_moment(live.due_at)}"
     yield from _drawn_errors(live.first_error, live.last_error)
-    yield from _drawn_items(live.items)
+    yield from drawn_items(live.item_counts, live.items)
     yield from _drawn_body(live.body)
 
 
@@ -105,17 +105,6 @@ def _drawn_errors(first: ErrorShown | None, last: ErrorShown | None) -> Iterator
             text = f"{error.type}: {error.message}" if error.message else error.type
             yield f"    {name:<11} {escape(text)}"
             yield f"                fingerprint {error.fingerprint or '-'}, at {shown_moment(error.at)}"
-
-
-def _drawn_items(items: Sequence[ItemRecord]) -> Iterator[str]:
-    if not items:
-        return
-    counts = {status: sum(each.status is status for each in items) for status in ItemStatus}
-    yield "    items       " + ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
-    for each in items:
-        if each.status is not ItemStatus.SUCCEEDED:
-            error = f" {each.error.type}" if each.error else ""
-            yield f"      {each.status} {escape(each.key)}: attempts {each.attempts}{escape(error)}"
 
 
 def _drawn_body(body: BodyShown | None) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ..actors.mailbox.schedule import Became, Changed, Scheduled
 from ..messages.delivery import storable
 from ..messages.errors import ConfigurationError
 from ..messages.timing import After
-from .asking import By, DryRun, Yes, consent, known_queues, who
+from .asking import By, DryRun, Yes, consent, doubt_actor, known_queues, who
 from .exits import ExitCode
 from .place import Place, mailbox_at
 from .publishing import read_when
@@ -89,6 +89,8 @@ def listing(
         info = mailbox.info()
         end = None if until is None else until.due_at or info.at + until.delay_ms
         due = list(islice(_filtered(mailbox.schedule.soonest(names), actor, end), limit))
+        if not due:
+            doubt_actor(mailbox, actor)
     if as_json:
         write_json([Due(each.id, each.queue, each.actor, each.due_at, each.attempts) for each in due])
         return

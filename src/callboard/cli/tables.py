@@ -13,7 +13,7 @@ BETWEEN = 3
 
 
 class Rows:
-    """Rows under headings, or a paragraph for each row where a cell would have to be broken, without what is 0."""
+    """Rows under headings; a paragraph for each row, without what is 0, where a cell would be broken."""
 
     def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[object]], texts: int) -> None:
         self._columns = columns

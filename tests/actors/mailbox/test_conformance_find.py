@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from callboard.actors.mailbox.mailbox import Posting, Target
-from callboard.actors.mailbox.records import FoundDelivery, State
+from callboard.actors.mailbox.records import NO_FACTS, Facts, FoundDelivery, State
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.messages.delivery import SUCCEEDED, Reason
@@ -265,3 +265,19 @@ def test_looking_changes_nothing(stage: Stage) -> None:
     for identity in ("A-1", "A-2", "A-3"):
         stage.mailbox.records.find(identity)
     assert stage.mailbox.info().queues == before
+
+
+def test_records_come_without_bodies_unless_nothing_else_tells_what_they_are_of(stage: Stage) -> None:
+    subscribe(stage, "receipt")
+    told = Facts("event-1", "order.placed", 1)
+    stage.mailbox.publish([posting(target("A-1"), body=ENVELOPE), posting(target("A-2"), body=ENVELOPE)])
+    for delivery in stage.mailbox.fetch("orders", 2, owner=WORKER, lease_ms=LONG).deliveries:
+        facts = told if delivery.key == "A-1" else NO_FACTS
+        stage.mailbox.settle([replace(settlement(delivery, DEAD), facts=facts)])
+    (with_facts,) = find(stage, "receipt:A-1").ended
+    (without,) = find(stage, "receipt:A-2").ended
+    assert (with_facts.body, without.body) == (b"", ENVELOPE)
+    assert with_facts.accepted_at > 0
+    whole = stage.mailbox.records.get(with_facts.id)
+    assert whole is not None
+    assert whole.body == ENVELOPE

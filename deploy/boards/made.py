@@ -10,7 +10,7 @@ from .classic import classic
 from .event_and_actor import EVENT_AND_ACTOR
 from .grafana import resourced
 from .overview import OVERVIEW
-from .prometheus import rules_text
+from .prometheus import resource_text, rules_text
 from .workers_and_mailbox import WORKERS_AND_MAILBOX
 
 DEPLOY = Path(__file__).parents[1]
@@ -20,6 +20,7 @@ BOARDS = (OVERVIEW, EVENT_AND_ACTOR, WORKERS_AND_MAILBOX)
 
 GRAFANA = DEPLOY / "grafana"
 RULES = DEPLOY / "prometheus" / "callboard.rules.yml"
+RESOURCE = DEPLOY / "kubernetes/components/prometheus-operator/prometheusrule.yaml"
 
 
 def made() -> Iterator[tuple[Path, str]]:
@@ -28,6 +29,7 @@ def made() -> Iterator[tuple[Path, str]]:
         yield GRAFANA / f"{board.file}.json", _json(resourced(board))
         yield GRAFANA / "classic" / f"{board.file}.json", _json(classic(board))
     yield RULES, rules_text()
+    yield RESOURCE, resource_text()
 
 
 def _json(value: object) -> str:

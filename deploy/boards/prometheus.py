@@ -13,15 +13,33 @@ HEAD = "# Made by `make boards` from deploy/boards: change it there.\n"
 
 def rules_text() -> str:
     """The rules file: what is computed ahead, and the alerts on it."""
+    return HEAD + _text_of({"groups": _groups()})
+
+
+def resource_text() -> str:
+    """The same rules as the Prometheus operator takes them."""
+    resource = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "callboard", "labels": {"app.kubernetes.io/name": "callboard"}},
+        "spec": {"groups": _groups()},
+    }
+    return HEAD + _text_of(resource)
+
+
+def _groups() -> list[dict[str, Any]]:
     # The rules of one group are told in order, so alerts stand behind what they read.
-    groups = [
+    return [
         _group("callboard-queues", QUEUES, WAITING),
         _group("callboard-promise", BUDGET, PROMISE),
         {**_group("callboard-30-days", LONG_BUDGET, ()), "interval": "2m"},
         _group("callboard-work", (), WORK),
         _group("callboard-sight", (), SIGHT),
     ]
-    return HEAD + yaml.dump({"groups": groups}, Dumper=_Readable, sort_keys=False, width=110)
+
+
+def _text_of(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Readable, sort_keys=False, width=110)
 
 
 def _group(name: str, rules: Iterable[Rule], alerts: Iterable[Alert]) -> dict[str, Any]:

@@ -1,62 +1,17 @@
 """The manifests for Kubernetes: put together, held strictly against schemas, and against the code."""
 
-import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from callboard.observability.metrics import INSTRUMENTS
-from tests.deploy.facts import DEPLOY, DRAIN, METRICS_PORT, command_faults, settings_faults
-from tests.deploy.planted import changed_at
-from tests.programs import needed
-
-KUBERNETES = DEPLOY / "kubernetes"
-EXAMPLE = KUBERNETES / "overlays/example"
-VERSIONS = ("1.30", "1.37")
-"""Of Kubernetes: the oldest that is meant, and the newest whose schemas are to be had."""
-
-CUSTOM = json.loads((Path(__file__).parent / "custom.schema.json").read_text())
-"""By kind, the fields that we use of those that KEDA and the Prometheus operator document, and no others."""
-
-Manifest = dict[str, Any]
-
-
-def put_together(directory: Path) -> list[Manifest]:
-    """All manifests of a kustomization."""
-    done = subprocess.run(
-        [needed("kubectl", "kubernetes-client (1.21 or later)"), "kustomize", str(directory)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return list(yaml.safe_load_all(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def example() -> list[Manifest]:
-    return put_together(EXAMPLE)
-
-
-def strictly(manifest: Manifest) -> list[str]:
-    """What the schema of its kind has against a manifest; a key that it does not know is a fault."""
-    if manifest["kind"] in CUSTOM:
-        return [
-            error.message for error in Draft202012Validator(CUSTOM[manifest["kind"]]).iter_errors(manifest)
-        ]
-    faults = []
-    for version in VERSIONS:
-        try:
-            kubernetes_validate.validate(manifest, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            faults.append(f"{version}: {error.message}")
-    return faults
+from deploy.boards.made import RULES
+from tests.deploy.dockerfile import DOCKERFILE, stages_of
+from tests.deploy.facts import DRAIN, METRICS_PORT, command_faults, settings_faults
+from tests.deploy.manifests import KUBERNETES, Manifest, changed, of_kind, strictly
 
 
 def test_every_manifest_is_what_its_schema_asks_for(example: list[Manifest]) -> None:
@@ -65,21 +20,12 @@ def test_every_manifest_is_what_its_schema_asks_for(example: list[Manifest]) -> 
         "NetworkPolicy",
         "PodDisruptionBudget",
         "PodMonitor",
+        "PrometheusRule",
         "ScaledObject",
         "Service",
         "ServiceAccount",
     }
     assert [fault for each in example for fault in strictly(each)] == []
-
-
-def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
-    return next(each for each in manifests if each["kind"] == kind)
-
-
-def changed(manifests: list[Manifest], kind: str, path: str, value: Any) -> list[Manifest]:
-    """The manifests with one place of one of them changed, named as a JSON pointer; None takes it away."""
-    meant = of_kind(manifests, kind)
-    return [changed_at(each, path, value) if each is meant else each for each in manifests]
 
 
 POD = "spec/template/spec"
@@ -102,6 +48,11 @@ WORKERS = f"{POD}/containers/0"
         ("ServiceAccount", "automountServiceAccountTokens", False),
         ("PodMonitor", "spec/podMetricsEndpoint", []),
         ("PodMonitor", "spec/podMetricsEndpoints/0/intervall", "15s"),
+        ("PrometheusRule", "spec/group", []),
+        ("PrometheusRule", "spec/groups/0/rules/0/expresion", "1"),
+        ("PrometheusRule", "spec/groups/0/rules/0/alert", "Recorded"),
+        ("PrometheusRule", "spec/groups/0/rules/0/for", "5 minutes"),
+        ("PrometheusRule", "spec/groups/1/intervall", "1m"),
         ("ScaledObject", "spec/minReplicasCount", 2),
         ("ScaledObject", "spec/triggers/0/metadata/treshold", "30"),
         ("ScaledObject", "spec/triggers/0/metadata/threshold", 30),
@@ -110,6 +61,23 @@ WORKERS = f"{POD}/containers/0"
 )
 def test_a_mistake_in_a_manifest_is_seen(example: list[Manifest], kind: str, path: str, value: Any) -> None:
     assert strictly(of_kind(changed(example, kind, path, value), kind)) != []
+
+
+USER, GROUP = map(int, stages_of(DOCKERFILE.read_text())[-1].last("USER").rest.split(":"))
+
+SECURITY_OF_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": GROUP,
+    "fsGroup": GROUP,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+SPREAD = {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
 
 
 def faults_of(manifests: list[Manifest]) -> list[str]:
@@ -130,11 +98,13 @@ def _pod_faults(pod: Manifest, workers: Manifest) -> list[str]:
     faults = settings_faults(environment) + command_faults(workers["args"])
     if pod["terminationGracePeriodSeconds"] < DRAIN:
         faults.append("it is killed before a pool has drained")
-    if not pod["securityContext"]["runAsNonRoot"] or pod["securityContext"]["runAsUser"] == 0:
-        faults.append("it runs as root")
-    security = workers["securityContext"]
-    if not security["readOnlyRootFilesystem"] or security["capabilities"] != {"drop": ["ALL"]}:
-        faults.append("it may do more than it needs")
+    if pod["securityContext"] != SECURITY_OF_POD or workers["securityContext"] != SECURITY:
+        faults.append("it may do more than it needs, or is another than the image's user")
+    resources = workers["resources"]
+    if {*resources.get("requests", {})} != {"cpu", "memory"} or "memory" not in resources.get("limits", {}):
+        faults.append("nobody knows what it takes of a node")
+    if {each["topologyKey"] for each in pod.get("topologySpreadConstraints", [])} != SPREAD:
+        faults.append("all may be on one node")
     if pod["enableServiceLinks"] or pod["automountServiceAccountToken"]:
         faults.append("it is told what it does not need")
     mounts = {each["mountPath"]: each["name"] for each in workers["volumeMounts"]}
@@ -175,6 +145,8 @@ def _selector_faults(manifests: list[Manifest], labels: dict[str, str]) -> list[
     for each in manifests:
         spec = each.get("spec", {})
         selector = spec.get("selector", spec.get("podSelector"))
+        if each["kind"] == "PodDisruptionBudget" and spec["maxUnavailable"] != 1:
+            faults.append("a node cannot be drained, or all workers go at once")
         if selector is not None and selector.get("matchLabels", selector) != labels:
             faults.append(f"{each['kind']} is not for the workers")
     return faults
@@ -207,9 +179,18 @@ TRIGGER = "spec/triggers/0/metadata"
     [
         ("Deployment", f"{POD}/terminationGracePeriodSeconds", 30),
         ("Deployment", f"{POD}/securityContext/runAsUser", 0),
+        ("Deployment", f"{POD}/securityContext/runAsUser", 10002),
+        ("Deployment", f"{POD}/securityContext/runAsNonRoot", False),
+        ("Deployment", f"{POD}/securityContext/seccompProfile/type", "Unconfined"),
+        ("Deployment", f"{POD}/topologySpreadConstraints/0/topologyKey", "kubernetes.io/host"),
+        ("Deployment", f"{POD}/topologySpreadConstraints", None),
         ("Deployment", f"{POD}/enableServiceLinks", True),
         ("Deployment", f"{POD}/volumes/1/name", "temp"),
         ("Deployment", f"{WORKERS}/securityContext/readOnlyRootFilesystem", False),
+        ("Deployment", f"{WORKERS}/securityContext/allowPrivilegeEscalation", True),
+        ("Deployment", f"{WORKERS}/securityContext/capabilities/drop", ["NET_RAW"]),
+        ("Deployment", f"{WORKERS}/resources/requests", None),
+        ("Deployment", f"{WORKERS}/resources/limits", None),
         ("Deployment", f"{WORKERS}/livenessProbe/httpGet/path", "/readyz"),
         ("Deployment", f"{WORKERS}/readinessProbe/httpGet/port", 8080),
         ("Deployment", f"{WORKERS}/ports/0/containerPort", 9911),
@@ -220,6 +201,7 @@ TRIGGER = "spec/triggers/0/metadata"
         ("Deployment", "spec/replicas", 2),
         ("Service", "spec/ports/0/targetPort", "http"),
         ("PodMonitor", "spec/podMetricsEndpoints/0/path", "/metric"),
+        ("PodDisruptionBudget", "spec/maxUnavailable", 0),
         ("PodDisruptionBudget", "spec/selector/matchLabels/app.kubernetes.io~1name", "other"),
         ("ScaledObject", "spec/scaleTargetRef/name", "workers"),
         ("ScaledObject", "spec/minReplicaCount", 0),
@@ -232,48 +214,8 @@ def test_manifests_that_do_not_fit_are_seen(
     assert len(faults_of(changed(example, kind, path, value))) == 1
 
 
-def asked_of(query: str, directory: Path, series: dict[str, float], wanted: float | None) -> bool:
-    """Whether a query comes to a figure, by promtool, where these series are."""
-    samples = [] if wanted is None else [{"labels": "{}", "value": wanted}]
-    test = {
-        "evaluation_interval": "1m",
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [{"series": name, "values": f"{value}"} for name, value in series.items()],
-                "promql_expr_test": [{"expr": query, "eval_time": "0m", "exp_samples": samples}],
-            }
-        ],
-    }
-    (directory / "test.yml").write_text(yaml.safe_dump(test))
-    done = subprocess.run(
-        [needed("promtool", "prometheus"), "test", "rules", str(directory / "test.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode == 0
-
-
-AGE, PAUSED = "callboard_queue_oldest_ready_age_seconds", "callboard_queue_paused"
-
-
-def test_workers_are_asked_for_by_the_oldest_that_may_be_handed_out(
-    example: list[Manifest], tmp_path: Path
-) -> None:
-    query = of_kind(example, "ScaledObject")["spec"]["triggers"][0]["metadata"]["query"]
-    told = {
-        f'{AGE}{{queue="a",instance="1"}}': 40.0,
-        f'{AGE}{{queue="a",instance="2"}}': 41.0,
-        f'{PAUSED}{{queue="a",instance="1"}}': 0.0,
-        f'{AGE}{{queue="b",instance="1"}}': 900.0,
-        f'{PAUSED}{{queue="b",instance="1"}}': 1.0,
-    }
-    assert asked_of(query, tmp_path, told, 41.0)
-    assert not asked_of(query, tmp_path, told, 900.0)
-    of_the_paused = {name: value for name, value in told.items() if 'queue="b"' in name}
-    assert asked_of(query, tmp_path, of_the_paused, 0.0)
-    assert asked_of(query, tmp_path, {}, None)
+def test_the_rules_of_a_cluster_are_those_that_are_tried_on_prometheus(example: list[Manifest]) -> None:
+    assert of_kind(example, "PrometheusRule")["spec"] == yaml.safe_load(RULES.read_text())
 
 
 def listed_in(directory: Path) -> set[Path]:

@@ -97,7 +97,13 @@ def serve() -> int:
     except NoRendezvous:
         return 2  # the workers have told it
     remove_stale(path.parent)
-    with open_socket(path) as reports:
+    try:
+        reports = open_socket(path)
+    except NoRendezvous as error:
+        # The workers go on: what they do matters more than that it is counted.
+        logger.error("metrics cannot be served", error=str(error))  # noqa: TRY400 - no traceback
+        return 1
+    with reports:
         try:
             exporter = Exporter(reports, open_source=open_source, pool_lives=parent.is_alive)
             _leave_last(exporter)

@@ -14,7 +14,7 @@ SOCKET_BYTES = 1 << 20
 
 
 class NoRendezvous(OSError):
-    """Raised when there is no directory for the socket that only this user can reach."""
+    """Raised when there is no socket that only this user can reach, nor can be one."""
 
 
 def pool_id() -> int | None:
@@ -31,11 +31,17 @@ def socket_path(pool: int) -> Path:
 
 
 def open_socket(path: Path) -> socket.socket:
-    """The exporter's end. What another one of the same name has left there is removed."""
+    """The exporter's end, in place of what another one has left there; raises `NoRendezvous`."""
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    ours.bind(str(path))
+    try:
+        path.unlink(missing_ok=True)
+        ours.bind(str(path))
+    except OSError as error:
+        ours.close()
+        raise NoRendezvous(
+            f"no socket can be made at {path} ({error.strerror or error}): "
+            f"set TMPDIR to a directory with a shorter name that can be written to"
+        ) from error
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
     return ours
 

@@ -32,6 +32,9 @@ EVERY = 1.0
 LEAST_BYTES = 1024
 """What every system lets through as one datagram."""
 
+MISSED_AFTER = 10.0
+"""Seconds without an exporter after which it is said that it is missed."""
+
 LAST_WORDS = 2.0
 """Seconds that a stopping process tries to get its last numbers out."""
 
@@ -49,6 +52,8 @@ class Reporter:
         self._vitals = vitals
         self._unsent = Book()
         self._most_bytes = MOST_BYTES
+        self._missed_since: float | None = None
+        self._is_told = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="callboard-reporter", daemon=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -63,8 +68,10 @@ class Reporter:
         self._stopping.set()
         self._thread.join()
         give_up_at = time.monotonic() + LAST_WORDS
-        while not self.report(leaving=True) and time.monotonic() < give_up_at:
+        while not (is_told := self.report(leaving=True)) and time.monotonic() < give_up_at:
             time.sleep(0.05)
+        if not is_told:
+            logger.error("what was counted last is lost: the exporter of this pool did not take it")
         self._socket.close()
 
     def report(self, *, leaving: bool = False) -> bool:
@@ -98,7 +105,9 @@ class Reporter:
             # Nobody is there yet or any more, or it has not read what came before: what is kept adds up.
             if error.errno == errno.EMSGSIZE:
                 self._most_bytes = max(LEAST_BYTES, self._most_bytes // 2)
+            self._missed(error)
             return False
+        self._taken()
         return True
 
     def _run(self) -> None:
@@ -109,3 +118,21 @@ class Reporter:
                 report(logger, "metrics could not be reported", error)
             if self._stopping.wait(EVERY):
                 return
+
+    def _taken(self) -> None:
+        if self._is_told:
+            logger.info("the exporter of this pool takes reports again: nothing is lost")
+        self._missed_since, self._is_told = None, False
+
+    def _missed(self, error: OSError) -> None:
+        """Say once that nobody takes reports; a pool that starts or stops has no exporter for a while."""
+        now = time.monotonic()
+        if self._missed_since is None:
+            self._missed_since = now
+        if not self._is_told and now - self._missed_since >= MISSED_AFTER:
+            self._is_told = True
+            logger.error(
+                "metrics are kept and not served: the exporter of this pool is gone or hangs; "
+                "if it does not come back, start the pool anew",
+                error=error.strerror,
+            )

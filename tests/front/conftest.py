@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -220,3 +221,12 @@ def words(path: Path) -> list[list[str]]:
     """The words of each whole line of a file, none while there is no file."""
     text = path.read_text() if path.exists() else ""
     return [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def children_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The ids of the processes that one has started, in their order."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # one that has ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    return sorted(pid for pid, parent in parents.items() if parent == process.pid)

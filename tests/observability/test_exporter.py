@@ -19,7 +19,7 @@ from callboard.observability.cells import Book
 from callboard.observability.exporter import Exporter
 from callboard.observability.listener import Listener, is_free, join_address, split_address
 from callboard.observability.metrics import SETTLED
-from callboard.observability.rendezvous import open_socket, remove_stale, socket_path
+from callboard.observability.rendezvous import NoRendezvous, open_socket, remove_stale, socket_path
 from callboard.observability.report import (
     Place,
     Report,
@@ -339,3 +339,15 @@ def test_a_directory_that_others_can_enter_is_refused(
     spoil(directory)
     with pytest.raises(OSError, match="set TMPDIR to another place"):
         socket_path(1)
+
+
+def test_where_no_socket_can_be_made_the_error_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(NoRendezvous, match=r"no directory for temporary files to write to .* TMPDIR"):
+        socket_path(1)
+    for path in (tmp_path / ("x" * 200), tmp_path / "none" / "s", tmp_path / "file" / "s"):
+        with pytest.raises(NoRendezvous, match=r"no socket can be made at .* set TMPDIR"):
+            open_socket(path)

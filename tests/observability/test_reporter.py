@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from callboard.observability.cells import Book, Cells
 from callboard.observability.metrics import SETTLED, WAIT
@@ -111,6 +112,26 @@ def test_what_cannot_be_sent_is_sent_later(cells: Cells, reporter: Reporter, pat
         second.setblocking(False)
         assert reporter.report()
         assert settled(arrived(second)[0]) == 2
+
+
+def test_an_exporter_that_is_missed_is_told_of_once_and_when_it_is_back(
+    cells: Cells, reporter: Reporter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with capture_logs() as logs:
+        reporter.report()
+        assert not logs  # a pool that starts has none for a while
+        monkeypatch.setattr("callboard.observability.reporter.MISSED_AFTER", 0.0)
+        for _ in range(3):
+            add(cells)
+            reporter.report()
+        (told,) = logs
+        assert (told["log_level"], told["error"]) == ("error", "No such file or directory")
+        with open_socket(path) as exporter:
+            exporter.setblocking(False)
+            reporter.report()
+            reporter.report()
+            assert settled(arrived(exporter)[0]) == 3
+        assert [each["log_level"] for each in logs] == ["error", "info"]
 
 
 def test_a_full_socket_loses_nothing_and_doubles_nothing(

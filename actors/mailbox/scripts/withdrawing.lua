@@ -1,7 +1,8 @@
 -- Taking a delivery out of where it waits: a queue's lists are gone through for it, so this is for single ones.
 
+-- From its end: what came last is what is changed most, and what came first will not wait for long.
 local function take_from(key, id)
-  return call('LREM', key, 1, id) == 1
+  return call('LREM', key, -1, id) == 1
 end
 
 local function take_from_lanes(queue, id)

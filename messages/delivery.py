@@ -10,13 +10,7 @@ import msgspec
 
 from .conceal import concealed, without_credentials
 from .origin import origin_of
-
-FINGERPRINT_SIZE = 16
-ACCEPTED_END = FINGERPRINT_SIZE + 13
-"""Where the moment of acceptance ends in a header, and the moment when it was due begins."""
-HEADER_SIZE = ACCEPTED_END + 13
-"""Bytes a mailbox keeps before a body: fingerprint (16), accepted at and due at (13 digits each)."""
-
+from .stored import Stored
 
 LONGEST_ERROR = 500
 """Characters of an exception's text that a record keeps."""
@@ -130,7 +124,7 @@ class ServerClock(msgspec.Struct, frozen=True, gc=False):
         return self.read_at + int((time.monotonic() - self.monotonic) * 1000)
 
 
-class Delivery(msgspec.Struct, eq=False):
+class Delivery(Stored, msgspec.Struct, eq=False):
     """One event for one actor, leased to this worker for one attempt. Its repr shows no body."""
 
     id: str
@@ -172,26 +166,6 @@ class Delivery(msgspec.Struct, eq=False):
     def attempt(self) -> int:
         """The number of this attempt, counted from 1."""
         return self.history.attempts + 1
-
-    @property
-    def fingerprint(self) -> bytes:
-        """16 hexadecimal digits that tell one body from another."""
-        return self.stored[:FINGERPRINT_SIZE]
-
-    @property
-    def accepted_at(self) -> int:
-        """When the mailbox accepted it, epoch milliseconds of the server's clock."""
-        return int(self.stored[FINGERPRINT_SIZE:ACCEPTED_END])
-
-    @property
-    def due_at(self) -> int:
-        """When it was first due, epoch milliseconds: later than `accepted_at` by the delay asked for."""
-        return int(self.stored[ACCEPTED_END:HEADER_SIZE])
-
-    @property
-    def body(self) -> bytes:
-        """The envelope as it came in, not decoded."""
-        return self.stored[HEADER_SIZE:]
 
     def __repr__(self) -> str:
         return f"<Delivery {self.actor} attempt={self.attempt} fence={self.fence} queue={self.queue}>"

@@ -9,7 +9,7 @@ from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDoma
 from redis.exceptions import (
     ConnectionError,  # noqa: A004 - redis has errors of its own by these names
     ResponseError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,  # noqa: A004 - as above
 )
 
 Argument = bytes | str | int

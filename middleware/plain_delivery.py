@@ -6,7 +6,8 @@ from hashlib import blake2b
 import dramatiq
 from dramatiq.broker import MessageProxy
 
-from ..messages.delivery import FINGERPRINT_SIZE, Delivery, History
+from ..messages.delivery import Delivery, History
+from ..messages.stored import FINGERPRINT_SIZE, stored_as
 
 _DUE = "callboard_due"
 """The option in which a message carries when it was first due: brokers move `eta` with each retry."""
@@ -47,7 +48,7 @@ def id_of(message: MessageProxy) -> str:
 
 
 def _header(fingerprint: bytes, accepted: int, due: int) -> bytes:
-    return fingerprint + b"%013d%013d" % (accepted, due)
+    return stored_as(fingerprint, accepted, due)
 
 
 def fingerprint_of(message: MessageProxy) -> bytes:

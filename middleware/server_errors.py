@@ -9,7 +9,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     RedisError,
-    TimeoutError,  # noqa: A004
+    TimeoutError,  # noqa: A004 - as above
 )
 
 NOT_PERMITTED = (

@@ -7,19 +7,10 @@ from typing import Protocol
 import msgspec
 
 from ..messages.codec import decode_envelope
-from ..messages.delivery import (
-    ACCEPTED_END,
-    FINGERPRINT_SIZE,
-    HEADER_SIZE,
-    SUCCEEDED,
-    Clock,
-    Delivery,
-    Outcome,
-    OutcomeKind,
-    Reason,
-)
+from ..messages.delivery import SUCCEEDED, Clock, Delivery, Outcome, OutcomeKind, Reason
 from ..messages.errors import UnreadableBody
 from ..messages.items import ItemCounts, ItemStatus
+from ..messages.stored import ACCEPTED_END, FINGERPRINT_SIZE, HEADER_SIZE
 from .cells import Book, Exemplar
 from .metrics import (
     AGE,

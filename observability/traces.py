@@ -35,10 +35,9 @@ class Tracing:
         return self._spans
 
     def _made(self) -> "Spans | None":
-        # Only now, for it may not be installed; who configures it has imported it.
-        from opentelemetry import trace  # noqa: PLC0415
+        from opentelemetry import trace  # noqa: PLC0415 - it may not be installed; who configures it has it
 
-        from .spans import Spans  # noqa: PLC0415
+        from .spans import Spans  # noqa: PLC0415 - as above
 
         provider = self._provider or trace.get_tracer_provider()
         if isinstance(provider, trace.ProxyTracerProvider):

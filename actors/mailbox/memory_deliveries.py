@@ -6,6 +6,7 @@ from msgspec import structs
 
 from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
 from ...messages.items import ItemRecord
+from ...messages.stored import stored_as
 from .infos import QueueInfo
 from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Fetched, Posting, Settlement, Target, Verdict
 from .memory_live import Live
@@ -177,7 +178,7 @@ class Deliveries:
             self.queue(target.queue).tallies["duplicates"] += 1
             return Verdict.DUPLICATE
         due_at = _due_of(posting, now)
-        stored = posting.fingerprint + b"%013d%013d" % (now, due_at) + posting.body
+        stored = stored_as(posting.fingerprint, now, due_at, posting.body)
         self.arrive(target, stored, due_at, now)
         self.queue(target.queue).tallies["accepted"] += 1
         return Verdict.ACCEPTED
@@ -254,7 +255,7 @@ class Deliveries:
         """Keep a handler's posting that conflicts: the handler has succeeded and cannot be told."""
         outcome = Outcome(OutcomeKind.DEAD, Reason.PAYLOAD_CONFLICT, f"published by {cause.id}")
         for position, target in enumerate(posting.targets, 1):
-            stored = posting.fingerprint + b"%013d%013d" % (now, now) + posting.body
+            stored = stored_as(posting.fingerprint, now, now, posting.body)
             self.queue(target.queue).tallies["accepted"] += 1
             live = Live(target.identity, target.queue, stored, target.lane)
             self._record(live, f"{cause.fence}.{nth}.{position}", outcome, now)

@@ -5,9 +5,10 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque
 
 from ...messages.codec import decode_envelope
-from ...messages.delivery import HEADER_SIZE, Outcome, OutcomeKind
+from ...messages.delivery import Outcome, OutcomeKind
 from ...messages.errors import UnreadableBody
 from ...messages.items import ItemRecord
+from ...messages.stored import HEADER_SIZE
 from .infos import NO_DEAD_LETTERS, DeadLettersInfo
 from .mailbox import MOST_RECORDED
 from .memory_live import Live

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from itertools import islice
 
-from ...messages.delivery import ACCEPTED_END, HEADER_SIZE, NO_HISTORY, OutcomeKind
+from ...messages.delivery import NO_HISTORY, OutcomeKind
 from ...observability.state import MailboxState, QueueState
 from .infos import QueueInfo
 from .memory_deliveries import Deliveries
@@ -59,4 +59,4 @@ class MemoryGauges:
 def _due_for(lives: Iterable[Live], now: int) -> int:
     """How long the first that was never tried has been due."""
     first = next((live for live in islice(lives, MOST_LOOKED_AT) if live.history == NO_HISTORY), None)
-    return 0 if first is None else max(0, now - int(first.stored[ACCEPTED_END:HEADER_SIZE]))
+    return 0 if first is None else max(0, now - first.due_at)

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, History
+from ...messages.delivery import NO_HISTORY, History
 from ...messages.items import ItemRecord
+from ...messages.stored import Stored
 
 
 @dataclass(slots=True, eq=False)
-class Live:
+class Live(Stored):
     """A delivery that has not ended: ready, waiting in a lane, leased, scheduled or suspect."""
 
     id: str
@@ -32,8 +33,3 @@ class Live:
     def actor(self) -> str:
         """The name of the actor it is for."""
         return self.id.partition(":")[0]
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What tells its body from another."""
-        return self.stored[:FINGERPRINT_SIZE]

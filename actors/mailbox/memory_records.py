@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ...messages.delivery import FINGERPRINT_SIZE, HEADER_SIZE, History, OutcomeKind, Reason
+from ...messages.delivery import History, OutcomeKind, Reason
+from ...messages.stored import HEADER_SIZE, stored_as
 from .mailbox import Target, Verdict
 from .memory_deliveries import Deliveries
 from .memory_remembered import Remembered
@@ -75,12 +76,12 @@ class MemoryRecords:
         is_itself = letter.id == record.delivery
         lane = letter.lane or (record.lane if is_itself else "")
         target = Target(actor, letter.queue, key, letter.window_ms, lane)
-        fingerprint = record.stored[:FINGERPRINT_SIZE]
+        fingerprint = record.fingerprint
         verdict = self._deliveries.judge(target, fingerprint, now)
         if verdict is not Verdict.ACCEPTED:
             return Redress.DUPLICATE if verdict is Verdict.DUPLICATE else Redress.CONFLICT
         # Its age begins anew, or it would be too old at once.
-        stored = fingerprint + b"%013d%013d" % (now, now) + record.body
+        stored = stored_as(fingerprint, now, now, record.body)
         live = self._deliveries.arrive(target, stored, now, now)
         items = self._deliveries.records.take_items(record.id) if is_itself else {}
         if items:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from ...messages.delivery import ACCEPTED_END, HEADER_SIZE, Outcome, OutcomeKind, Reason
+from ...messages.delivery import Outcome, OutcomeKind, Reason
+from ...messages.stored import stored_as
 from ...messages.timing import DAY_MS, After
 from .memory_deliveries import Deliveries
 from .memory_ended import event_in
@@ -48,7 +49,7 @@ class MemorySchedule(Schedule):
             due_at = now + after.delay_ms if after.delay_ms > 0 else max(now, after.due_at)
             queue = self._deliveries.queue(live.queue)
             if not live.history.attempts:
-                live.stored = live.stored[:ACCEPTED_END] + b"%013d" % due_at + live.stored[HEADER_SIZE:]
+                live.stored = stored_as(live.fingerprint, live.accepted_at, due_at, live.body)
                 queue.leave_lanes(live)
                 self._deliveries.aliases.note(event_in(live.stored), live.id, now, due_at + DAY_MS)
             queue.lanes.leave_slot(live)

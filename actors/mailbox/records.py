@@ -9,7 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from ...messages.delivery import ACCEPTED_END, FINGERPRINT_SIZE, HEADER_SIZE, History, OutcomeKind, Reason
+from ...messages.delivery import History, OutcomeKind, Reason
+from ...messages.stored import HEADER_SIZE, Stored
 
 MOST_LOOKED_AT = 10_000
 """How far into a queue a look goes to tell how many are ahead."""
@@ -51,7 +52,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 NO_FACTS = Facts()
 
 
-class EndedRecord(msgspec.Struct, frozen=True):
+class EndedRecord(Stored, msgspec.Struct, frozen=True):
     """What is kept of a delivery that has ended. Its repr shows no body."""
 
     id: str
@@ -87,21 +88,6 @@ class EndedRecord(msgspec.Struct, frozen=True):
         """The name of the actor it was for."""
         return self.id.partition(":")[0]
 
-    @property
-    def accepted_at(self) -> int:
-        """When the mailbox accepted it, epoch milliseconds."""
-        return int(self.stored[FINGERPRINT_SIZE:ACCEPTED_END])
-
-    @property
-    def due_at(self) -> int:
-        """When it was first due, epoch milliseconds."""
-        return int(self.stored[ACCEPTED_END:HEADER_SIZE])
-
-    @property
-    def body(self) -> bytes:
-        """The envelope as it came in, not decoded."""
-        return self.stored[HEADER_SIZE:]
-
     def __repr__(self) -> str:
         return f"<EndedRecord {self.kind} {self.reason} queue={self.queue} attempts={self.history.attempts}>"
 
@@ -113,7 +99,7 @@ def without_told_body(record: EndedRecord) -> EndedRecord:
     return msgspec.structs.replace(record, stored=record.stored[:HEADER_SIZE])
 
 
-class LiveDelivery(msgspec.Struct, frozen=True):
+class LiveDelivery(Stored, msgspec.Struct, frozen=True):
     """A delivery that has not ended, as it stands at one moment. Its repr shows no body."""
 
     state: State
@@ -128,21 +114,6 @@ class LiveDelivery(msgspec.Struct, frozen=True):
     """How many stand before it in the list it is in; None if it is in none, or deeper than a look goes."""
     behind: str = ""
     """The delivery that it waits for in its ordered lane."""
-
-    @property
-    def accepted_at(self) -> int:
-        """When the mailbox accepted it, epoch milliseconds."""
-        return int(self.stored[FINGERPRINT_SIZE:ACCEPTED_END])
-
-    @property
-    def due_at(self) -> int:
-        """When it was first due, epoch milliseconds."""
-        return int(self.stored[ACCEPTED_END:HEADER_SIZE])
-
-    @property
-    def body(self) -> bytes:
-        """The envelope as it came in, not decoded."""
-        return self.stored[HEADER_SIZE:]
 
     def __repr__(self) -> str:
         return f"<LiveDelivery {self.state} attempts={self.history.attempts}>"

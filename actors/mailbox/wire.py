@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from ...messages.delivery import FINGERPRINT_SIZE, NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
+from ...messages.delivery import NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
+from ...messages.stored import FINGERPRINT_SIZE
 from .connections import Argument
 from .infos import WORKER_LASTS_MS, DeadLettersInfo, Holder, LaneInfo, Pause, QueueInfo
 from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, PAUSED_LOOK_MS, Fetched, Posting, Settlement

@@ -15,7 +15,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 
 from callboard import CallboardBroker
 from callboard.actors.mailbox.mailbox import Mailbox
-from callboard.messages.delivery import HEADER_SIZE, OutcomeKind
+from callboard.messages.delivery import OutcomeKind
 from tests.actors.rehearsal import until
 
 NAMES = ("stub", "redis", "memory", "valkey")
@@ -90,7 +90,7 @@ class CallboardHouse:
 
     def dead(self) -> list[Said]:
         return [
-            json.loads(record.stored[HEADER_SIZE:])
+            json.loads(record.body)
             for queue in self.broker.queues
             for record in self.mailbox.ended(queue)
             if record.kind is OutcomeKind.DEAD

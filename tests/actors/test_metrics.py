@@ -285,7 +285,7 @@ def test_what_is_given_back_unstarted_is_counted_with_its_event(app: Callboard) 
     @app.actor(name="handler")
     def handler(event: OrderPlaced) -> None:
         going.set()
-        time.sleep(0.2)
+        until(lambda: queue_of(app).released, "the others are given back")
 
     app.publish_many(orders(40))
     with working(app, threads=1):

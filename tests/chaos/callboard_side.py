@@ -26,8 +26,9 @@ from callboard.actors.mailbox.infos import MailboxInfo
 from callboard.actors.mailbox.keys import OF_WORKSPACE, root_of
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.scripts import Script
-from callboard.messages.delivery import HEADER_SIZE, OutcomeKind
+from callboard.messages.delivery import OutcomeKind
 from callboard.messages.errors import MailboxUnavailable
+from callboard.messages.stored import HEADER_SIZE
 
 from .effects import Effects
 from .faults import CALLS

@@ -7,10 +7,26 @@ import pytest
 from callboard import Callboard, Context, DiscardEvent, MemoryMailbox, Retry, RetryLater
 from callboard.actors.dead_letters import DeadFilter
 from callboard.actors.mailbox.mailbox import Settlement
-from callboard.messages.delivery import Outcome, OutcomeKind
+from callboard.actors.mailbox.memory import VirtualClock
+from callboard.messages.delivery import Delivery, Outcome, OutcomeKind
 from callboard.messages.errors import UnroutedEvent
 from callboard.testing import Stage
 from tests.coming_from.shop import SECOND, Failing, OrderPlaced, new_app, new_clock
+
+
+def held_by_one() -> tuple[VirtualClock, MemoryMailbox, Delivery]:
+    """A mailbox whose only delivery a worker named `one` holds for 30 seconds."""
+    clock = new_clock()
+    mailbox = MemoryMailbox(clock=clock)
+    app = Callboard("shop", mailbox=mailbox)
+
+    @app.actor
+    def ship(event: OrderPlaced) -> None: ...
+
+    app.broker.boot()
+    app.publish(OrderPlaced("A-1"))
+    (held,) = mailbox.fetch("default", 1, owner="one", lease_ms=30 * SECOND).deliveries
+    return clock, mailbox, held
 
 
 def test_each_actor_is_a_subscription_of_its_own() -> None:
@@ -62,21 +78,11 @@ def test_a_handler_says_when_it_wants_the_event_again() -> None:
 
 
 def test_a_lease_is_extended_while_its_worker_lives() -> None:
-    clock = new_clock()
-    mailbox = MemoryMailbox(clock=clock)
-    app = Callboard("shop", mailbox=mailbox)
-
-    @app.actor
-    def ship(event: OrderPlaced) -> None: ...
-
-    app.broker.boot()
-    app.publish(OrderPlaced("A-1"))
-    held = mailbox.fetch("default", 1, owner="one", lease_ms=30 * SECOND).deliveries
+    clock, mailbox, held = held_by_one()
     for _ in range(100):
         clock.advance(20 * SECOND)
-        assert mailbox.renew(held, 30 * SECOND) == []
+        assert mailbox.renew([held], 30 * SECOND) == []
         assert mailbox.fetch("default", 1, owner="another", lease_ms=SECOND).deliveries == []
-    app.close()
 
 
 def test_what_a_lost_worker_held_is_delivered_again() -> None:
@@ -172,23 +178,13 @@ def test_what_was_published_twice_is_handled_once_within_the_window() -> None:
 
 
 def test_the_late_ack_of_a_worker_that_lost_its_lease_changes_nothing() -> None:
-    clock = new_clock()
-    mailbox = MemoryMailbox(clock=clock)
-    app = Callboard("shop", mailbox=mailbox)
-
-    @app.actor
-    def ship(event: OrderPlaced) -> None: ...
-
-    app.broker.boot()
-    app.publish(OrderPlaced("A-1"))
-    (late,) = mailbox.fetch("default", 1, owner="one", lease_ms=30 * SECOND).deliveries
+    clock, mailbox, late = held_by_one()
     clock.advance(31 * SECOND)
     (now,) = mailbox.fetch("default", 1, owner="another", lease_ms=30 * SECOND, alone=True).deliveries
     done = Outcome(OutcomeKind.SUCCEEDED)
     assert now.fence > late.fence
     assert mailbox.settle([Settlement(late, done)]) == [False]
     assert mailbox.settle([Settlement(now, done)]) == [True]
-    app.close()
 
 
 def test_what_is_filtered_out_leaves_a_record_with_the_reason() -> None:

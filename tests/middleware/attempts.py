@@ -7,6 +7,7 @@ from callboard import Event
 from callboard.actors.mailbox.memory import VirtualClock
 from callboard.messages.codec import encode
 from callboard.messages.delivery import Delivery, History, Outcome
+from callboard.messages.stored import stored_as
 from callboard.middleware.attempt import Attempt, Policy
 from callboard.middleware.retry import DEFAULT_RETRY, Retry
 
@@ -37,7 +38,7 @@ def attempt(
     """An attempt at an event, or at a body that may be none; times are epoch milliseconds."""
     if body is None:
         body = encode(OrderPlaced("A"), id="e-1", source="test").body
-    stored = b"0" * 16 + b"%013d%013d" % (accepted_at, due_at) + body
+    stored = stored_as(b"0" * 16, accepted_at, due_at, body)
     made = Delivery("handler:e-1", "default", 7, stored, VirtualClock(now), history or History())
     return Attempt(made, policy(retry))
 

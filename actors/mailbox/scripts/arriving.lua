@@ -150,8 +150,6 @@ local function verdicts_on(posting)
   return verdicts
 end
 
-local now_digits = format('%013.0f', NOW)
-
 local function due_of(posting)
   local due = posting.delay > 0 and NOW + posting.delay or posting.due
   return due > NOW and due or nil
@@ -192,8 +190,8 @@ local function publish(posting)
   local stored
   for position, target in ipairs(posting.targets) do
     if verdicts[position] == ACCEPTED then
-      stored = stored or posting.fingerprint .. now_digits
-        .. (due and format('%013.0f', due) or now_digits) .. posting.body
+      stored = stored or posting.fingerprint .. NOW_DIGITS
+        .. (due and format('%013.0f', due) or NOW_DIGITS) .. posting.body
       accept(target, stored, due)
     elseif verdicts[position] == DUPLICATE then
       count(target.queue, 'duplicates', 1)

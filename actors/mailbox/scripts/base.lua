@@ -3,12 +3,10 @@
 local call = redis.call
 local sub, byte, format = string.sub, string.byte, string.format
 
-local function server_time()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local NOW = server_time()
+-- Milliseconds, also as text: the server tells both parts of its time so, and Lua is slow to make text of a number.
+local time = call('TIME')
+local NOW_DIGITS = time[1] .. sub('00000' .. time[2], -6, -4)
+local NOW = tonumber(NOW_DIGITS)
 
 -- Lua writes large numbers as 1.7e+12 unless told otherwise.
 local function digits(number)

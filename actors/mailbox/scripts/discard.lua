@@ -10,7 +10,7 @@ local function discard(name)
     return answer
   end
   mend(name, letter.queue, run, 'discarded', 'kind', 'discarded', 'reason', 'operator', 'was', letter.reason,
-    'at', digits(NOW))
+    'at', NOW_DIGITS)
   list_record(name, 'discarded', letter.queue, letter.forget_at)
   count(letter.queue, 'dead', -1)
   count(letter.queue, 'discarded', 1)

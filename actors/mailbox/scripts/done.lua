@@ -11,8 +11,9 @@ local function three_buckets(prefix, window)
   local half = math.floor(window / 2)
   local current = math.floor(NOW / half)
   local three = {half = half, current = current, expire_at = digits((current + 3) * half)}
+  local of_window = prefix .. digits(window) .. ':'
   for back = 0, 2 do
-    three[back + 1] = prefix .. digits(window) .. ':' .. digits(current - back) .. ':'
+    three[back + 1] = of_window .. digits(current - back) .. ':'
   end
   return three
 end
@@ -81,13 +82,14 @@ local function remember(id, mark, window)
   remember_all({id}, {mark}, window)
 end
 
+-- The mark of what was completed, and how many buckets back it is, counted from 1; false if it was not.
 local function recall(id, window)
   local known = buckets_of(window)
   local shard, field = place_of(id)
   for back = 1, 3 do
     local mark = call('HGET', known[back] .. shard, field)
     if mark then
-      return mark
+      return mark, back
     end
   end
   return false

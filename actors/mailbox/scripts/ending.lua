@@ -120,7 +120,7 @@ local function keep_record(record, retention)
   local name, forget_at = record.id .. '#' .. record.ending, NOW + retention
   local key = ENDED .. name
   call('HSET', key, 'kind', record.kind, 'reason', record.reason, 'detail', record.detail, 'queue', record.queue,
-    'at', digits(NOW), 'until', digits(forget_at), 'history', record.history, 'facts', record.facts,
+    'at', NOW_DIGITS, 'until', digits(forget_at), 'history', record.history, 'facts', record.facts,
     'lane', record.lane or '', 'header', sub(record.stored, 1, 42),
     'body', record.kind == 'succeeded' and '' or sub(record.stored, 43))
   call('PEXPIREAT', key, digits(forget_at))

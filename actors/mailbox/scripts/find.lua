@@ -26,14 +26,11 @@ end
 -- When something was completed and how exactly that is known, in milliseconds; nothing if it was not.
 local function completed_at(id, window)
   local known = buckets_of(window)
-  local shard, field = place_of(id)
-  for back = 1, 3 do
-    local mark = call('HGET', known[back] .. shard, field)
-    if mark then
-      local moment = tonumber(sub(mark, 13), 16)
-      local within = moment and math.ceil(known.half / MOMENTS) or known.half
-      return (known.current - back + 1) * known.half + math.floor((moment or 0) * known.half / MOMENTS), within
-    end
+  local mark, back = recall(id, window)
+  if mark then
+    local moment = tonumber(sub(mark, 13), 16)
+    local within = moment and math.ceil(known.half / MOMENTS) or known.half
+    return (known.current - back + 1) * known.half + math.floor((moment or 0) * known.half / MOMENTS), within
   end
 end
 

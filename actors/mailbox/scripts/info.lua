@@ -62,11 +62,11 @@ end
 -- What has lapsed stays listed until the next one ends.
 local function dead_letters(queue)
   local dead_in, dead_until = ENDED_IN .. 'dead:' .. queue, ENDED_UNTIL .. 'dead:' .. queue
-  local following = call('ZRANGEBYSCORE', dead_until, '(' .. digits(NOW), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local following = call('ZRANGEBYSCORE', dead_until, '(' .. NOW_DIGITS, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if #following == 0 then
     return {0, 0, 0, 0}
   end
-  local count = call('ZCOUNT', dead_until, '(' .. digits(NOW), '+inf')
+  local count = call('ZCOUNT', dead_until, '(' .. NOW_DIGITS, '+inf')
   local next_at = call('ZSCORE', dead_in, following[1])
   local oldest = call('ZRANGE', dead_in, 0, 0, 'WITHSCORES')
   local has_lapsed = tonumber(call('ZSCORE', dead_until, oldest[1])) <= NOW

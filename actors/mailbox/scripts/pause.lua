@@ -4,7 +4,7 @@
 local queue, by, reason = take(), take(), take()
 local paused = PAUSED .. queue
 if call('EXISTS', paused) == 0 then
-  call('HSET', paused, 'at', digits(NOW), 'by', by, 'reason', reason)
+  call('HSET', paused, 'at', NOW_DIGITS, 'by', by, 'reason', reason)
   call('SADD', QUEUES, queue)
 end
 return call('HMGET', paused, 'at', 'by', 'reason')

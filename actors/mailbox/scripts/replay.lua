@@ -35,8 +35,8 @@ local function replay(name, target)
   end
   local body = call('HGET', ENDED .. name, 'body')
   -- Its age begins anew, or it would be too old at once.
-  accept(target, fingerprint .. now_digits .. now_digits .. body, nil, 'replayed')
-  mend(name, letter.queue, run, 'replayed', 'replayed', digits(NOW))
+  accept(target, fingerprint .. NOW_DIGITS .. NOW_DIGITS .. body, nil, 'replayed')
+  mend(name, letter.queue, run, 'replayed', 'replayed', NOW_DIGITS)
   return 'done'
 end
 

@@ -175,7 +175,7 @@ local function bury(posting, s, nth)
     count(target.queue, 'dead', 1)
     keep_record({id = target.id, ending = publisher .. '.' .. position, queue = target.queue,
       kind = 'dead', reason = 'payload_conflict', detail = 'published by ' .. s.id, history = '{}',
-      facts = '', lane = target.lane, stored = posting.fingerprint .. now_digits .. now_digits .. posting.body},
+      facts = '', lane = target.lane, stored = posting.fingerprint .. NOW_DIGITS .. NOW_DIGITS .. posting.body},
       default_retention)
   end
 end

@@ -5,5 +5,5 @@ local owner, says, lasting = take(), take(), take_number()
 if says == '' then
   call('DEL', RUNNING .. owner)
 else
-  call('SET', RUNNING .. owner, digits(NOW) .. says, 'PX', lasting)
+  call('SET', RUNNING .. owner, NOW_DIGITS .. says, 'PX', lasting)
 end

@@ -54,7 +54,7 @@ def shown_wait(milliseconds: int) -> str:
 def shown_age(milliseconds: int) -> str:
     """A length of time as a person says it: "3s ago"."""
     seconds = max(0, milliseconds) // 1000
-    return f"{timedelta(seconds=seconds)} ago" if seconds >= 60 else f"{seconds}s ago"  # noqa: PLR2004
+    return f"{timedelta(seconds=seconds)} ago" if seconds >= 60 else f"{seconds}s ago"  # noqa: PLR2004 - a minute
 
 
 @contextmanager

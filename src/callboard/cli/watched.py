@@ -42,20 +42,20 @@ def trend(values: Sequence[float]) -> str:
 
 def rate(value: float) -> str:
     """A rate as short as it can be told: "0.4", "12", "3,400"."""
-    return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"  # noqa: PLR2004
+    return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"  # noqa: PLR2004 - one digit
 
 
 def length(milliseconds: int | None) -> str:
     """A length of time as short as it can be told: "3 ms", "2.5 s", "4 m", "3 h", "2 d"."""
     if milliseconds is None:
         return "-"
-    if milliseconds < 1000:  # noqa: PLR2004
+    if milliseconds < 1000:  # noqa: PLR2004 - a second
         return f"{milliseconds} ms"
     seconds = milliseconds / 1000
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - one digit
 
 
 def _held(attribute: str) -> Callable[[QueueInfo, Sequence[Pace]], str]:

@@ -8,7 +8,7 @@ from ..actors.actor import EventActor
 from ..actors.app import Callboard
 from ..actors.mailbox.infos import QueueInfo
 from ..actors.mailbox.records import EndedRecord
-from ..messages.delivery import HEADER_SIZE, OutcomeKind
+from ..messages.delivery import OutcomeKind
 from ..messages.event import Event
 from ..messages.items import ItemRecord
 from .records import EndedDelivery, PastAttempt, ScheduledDelivery, event_in, moment
@@ -52,7 +52,7 @@ class Seen:
         """What waits until a later moment, the earliest first."""
         return [
             ScheduledDelivery(
-                event=event_in(self.app.catalog, live.stored[HEADER_SIZE:]),
+                event=event_in(self.app.catalog, live.body),
                 actor=live.id.partition(":")[0],
                 number=live.history.attempts + 1,
                 due=moment(due_at),
@@ -97,7 +97,7 @@ class Seen:
 
     def _told(self, record: EndedRecord) -> EndedDelivery:
         return EndedDelivery(
-            event=event_in(self.app.catalog, record.stored[HEADER_SIZE:]),
+            event=event_in(self.app.catalog, record.body),
             actor=record.id.partition(":")[0],
             outcome=record.kind,
             reason=record.reason,

@@ -3,37 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Literal
 
 import pytest
 
 from callboard.actors.mailbox.redis import RedisMailbox
 from tests.actors.mailbox.conformance import MemoryStage, ServerStage, Stage, VirtualStage
 from tests.actors.mailbox.roles import SUPER, RolesMailbox, refused_on, role_server, url_as
-from tests.servers import Server, start_server
+from tests.servers import Server
 
 _workspaces = count(1)
 
 ROLE_KINDS = ["roles", "roles_redis"]
 """Servers on which each step is taken by a role that takes it."""
-
-
-def _start(kind: Literal["valkey", "redis"], factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(kind, factory.mktemp(kind))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The Valkey of the embedded extra."""
-    yield from _start("valkey", tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The distribution's redis-server."""
-    yield from _start("redis", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

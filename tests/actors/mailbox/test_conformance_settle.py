@@ -6,15 +6,7 @@ from msgspec.structs import replace
 from callboard.actors.mailbox.infos import QueueInfo
 from callboard.actors.mailbox.mailbox import Settlement, Verdict
 from callboard.actors.mailbox.subscriptions import Subscription
-from callboard.messages.delivery import (
-    HEADER_SIZE,
-    NO_HISTORY,
-    ErrorRecord,
-    History,
-    Outcome,
-    OutcomeKind,
-    Reason,
-)
+from callboard.messages.delivery import NO_HISTORY, ErrorRecord, History, Outcome, OutcomeKind, Reason
 from callboard.messages.errors import StaleRoutes
 from tests.actors.mailbox.conformance import (
     BRIEF,
@@ -240,7 +232,7 @@ def test_what_a_success_publishes_in_conflict_is_kept_among_the_dead(stage: Stag
     assert stage.settle(settlement(first, SUCCEEDED, conflict)) == [True]
     records = stage.mailbox.ended(QUEUE)
     assert {record.reason for record in records} == {Reason.PAYLOAD_CONFLICT}
-    assert [record.stored[HEADER_SIZE:] for record in records] == [b"other", b"other"]
+    assert [record.body for record in records] == [b"other", b"other"]
     assert {record.id.partition("#")[0] for record in records} == {"receipt:known", "receipt:new"}
     assert stage.queue().dead == 2
 
@@ -252,7 +244,7 @@ def test_each_conflict_is_kept_though_many_publish_the_same_key(stage: Stage) ->
     conflicts = [posting(target("known"), body=body) for body in bodies]
     group = [settlement(first, SUCCEEDED, *conflicts[:2]), settlement(second, SUCCEEDED, conflicts[2])]
     assert stage.settle(*group) == [True, True]
-    assert sorted(record.stored[HEADER_SIZE:] for record in stage.mailbox.ended(QUEUE)) == bodies
+    assert sorted(record.body for record in stage.mailbox.ended(QUEUE)) == bodies
 
 
 def test_a_success_that_publishes_by_old_routes_is_settled_when_they_are_found_anew(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from callboard.actors.mailbox.memory import VirtualClock
 from callboard.messages.codec import decode_envelope, encode
 from callboard.messages.delivery import Delivery, History, Outcome
 from callboard.messages.errors import StoreUnavailable
+from callboard.messages.stored import stored_as
 from callboard.middleware.attempt import Attempt, Policy
 from callboard.middleware.deadline import Watch
 from callboard.middleware.dedup.layer import Deduplicate
@@ -41,7 +42,7 @@ def attempt(
 ) -> Attempt:
     """An attempt at an event whose envelope was read; its own key is `e-1`."""
     encoded = encode(event or OrderPlaced("A"), id="e-1", source="test")
-    stored = encoded.fingerprint + b"%013d%013d" % (NOW, NOW) + encoded.body
+    stored = stored_as(encoded.fingerprint, NOW, NOW, encoded.body)
     delivery = Delivery("handler:e-1", "default", 7, stored, VirtualClock(NOW), History(attempts=attempts))
     policy = Policy(
         "handler",

@@ -14,27 +14,9 @@ from tests.middleware.dedup.stages import (
     VirtualMailboxStage,
     VirtualStage,
 )
-from tests.servers import Kind, Server, start_server
+from tests.servers import Server
 
 _namespaces = count(1)
-
-
-def _start(kind: Kind, factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(kind, factory.mktemp(kind))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The Valkey of the embedded extra."""
-    yield from _start("valkey", tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The distribution's redis-server."""
-    yield from _start("redis", tmp_path_factory)
 
 
 def namespace() -> str:

@@ -8,20 +8,32 @@ import pytest
 
 from callboard import Callboard, MemoryMailbox
 from callboard.actors.mailbox.mailbox import Mailbox
-from callboard.actors.mailbox.redis import RedisMailbox
 from tests.actors.houses import NAMES, CallboardHouse, House, RedisHouse, StubHouse
+from tests.actors.mailbox.roles import ASKED_IN_VAIN, SUPER, RolesMailbox, refused_on, role_server, url_as
 from tests.actors.rehearsal import new_app
-from tests.servers import start_server
+from tests.servers import Server
 
 _workspaces = count(1)
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Valkey that all tests of a run share."""
-    server = start_server("valkey", tmp_path_factory.mktemp("actors"))
-    yield server.url
-    server.stop()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Valkey set up as committed that tests share; it must have refused nothing to any role."""
+    with role_server("valkey", tmp_path_factory.mktemp("actors")) as server:
+        yield server
+        assert [told for told in refused_on(server.url) if told["object"] not in ASKED_IN_VAIN] == []
+
+
+@pytest.fixture(scope="session")
+def server_url(server: Server) -> str:
+    """The same as a worker knows it."""
+    return url_as("worker", server.url)
+
+
+@pytest.fixture(scope="session")
+def open_url(server: Server) -> str:
+    """The same for what tests plant or look at themselves, and for what is not Callboard's."""
+    return url_as(SUPER, server.url)
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -29,8 +41,8 @@ def mailbox(request: pytest.FixtureRequest) -> Iterator[Mailbox]:
     """An empty mailbox, of each kind in turn."""
     made: Mailbox = MemoryMailbox()
     if request.param == "valkey":
-        url = request.getfixturevalue("server_url")
-        made = RedisMailbox(url, workspace=f"actors-{os.getpid()}-{next(_workspaces)}")
+        server: Server = request.getfixturevalue("server")
+        made = RolesMailbox(server.url, f"actors-{os.getpid()}-{next(_workspaces)}")
     yield made
     made.close()
 
@@ -51,11 +63,10 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
     if request.param == "memory":
         mailbox: Mailbox = MemoryMailbox()
     else:
-        url = request.getfixturevalue("server_url")
         if request.param == "redis":
-            yield RedisHouse(url, unique)
+            yield RedisHouse(request.getfixturevalue("open_url"), unique)
             return
-        mailbox = RedisMailbox(url, workspace=unique)
+        mailbox = RolesMailbox(request.getfixturevalue("server").url, unique)
     yield CallboardHouse(mailbox)
     mailbox.close()
 

@@ -18,7 +18,9 @@ from callboard.messages.delivery import OutcomeKind, Reason
 from callboard.messages.errors import ConfigurationError
 from tests.actors.buried import bury
 from tests.actors.mailbox.conformance import check_conservation
+from tests.actors.mailbox.roles import RolesMailbox
 from tests.actors.rehearsal import OrderPlaced, OrderShipped, queue_of, until, work_off, working
+from tests.servers import Server
 
 T = TypeVar("T")
 
@@ -288,9 +290,9 @@ def test_the_reasons_of_all_records_are_what_was_counted(app: Callboard) -> None
 
 
 @pytest.fixture
-def crowded(server_url: str) -> Iterator[RedisMailbox]:
+def crowded(server: Server) -> Iterator[RedisMailbox]:
     """100,000 dead letters on a server."""
-    mailbox = RedisMailbox(server_url, f"crowded-{time.time_ns()}")
+    mailbox = RolesMailbox(server.url, f"crowded-{time.time_ns()}")
     bury(mailbox, 100_000)
     yield mailbox
     mailbox.close()

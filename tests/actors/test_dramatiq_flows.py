@@ -18,9 +18,9 @@ WAIT: dict[str, Any] = {"block": True, "timeout": round(DEADLINE * 1000)}
 
 
 @pytest.fixture
-def client(server_url: str) -> Iterator[Any]:
+def client(open_url: str) -> Iterator[Any]:
     """A client of the server where results and limits are kept."""
-    made: Any = redis.Redis.from_url(server_url)
+    made: Any = redis.Redis.from_url(open_url)
     yield made
     made.close()
 

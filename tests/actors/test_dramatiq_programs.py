@@ -16,9 +16,9 @@ from tests.actors.rehearsal import DEADLINE, until
 
 
 @pytest.fixture
-def limits(server_url: str) -> Iterator[LimiterBackend]:
+def limits(open_url: str) -> Iterator[LimiterBackend]:
     """Where limits are kept; their keys are each test's own."""
-    client: Any = redis.Redis.from_url(server_url)
+    client: Any = redis.Redis.from_url(open_url)
     yield LimiterBackend(client=client)
     client.close()
 

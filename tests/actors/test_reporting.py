@@ -9,6 +9,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+import redis
 
 from callboard import Batch, Callboard, Context, MemoryMailbox
 from callboard.actors.mailbox.mailbox import Mailbox
@@ -226,7 +227,7 @@ def test_a_mailbox_that_cannot_be_told_stops_nothing() -> None:
     reporter.stop()
 
 
-def test_an_idle_worker_costs_the_server_no_command_for_it(server_url: str) -> None:
+def test_an_idle_worker_costs_the_server_no_command_for_it(server_url: str, open_url: str) -> None:
     mailbox = RedisMailbox(server_url, workspace="reporting-idle")
     app = new_app(mailbox)
 
@@ -236,10 +237,10 @@ def test_an_idle_worker_costs_the_server_no_command_for_it(server_url: str) -> N
     with working(app):
         until(lambda: mailbox.info().workers, "the worker")
         process = process_of(app)
-        with mailbox.client.monitor() as seen:
+        with redis.Redis.from_url(open_url) as client, client.monitor() as seen:
             for _ in range(5):
                 process._reporter.look()
-            mailbox.client.echo("over")
+            client.echo("over")
             commands = list(iter(lambda: str((seen.next_command() or {}).get("command")), "ECHO over"))
         assert [each for each in commands if "reporting-idle}:running" in each] == []
     app.close()

@@ -17,8 +17,13 @@ import pytest
 import structlog
 
 from callboard.actors.mailbox.redis import RedisMailbox
+from callboard.actors.mailbox.roles import Role
 from callboard.cli.program import run
-from tests.servers import start_server
+from tests.actors.mailbox.roles import ASKED_IN_VAIN, RolesMailbox, refused_on, role_server, url_as
+from tests.servers import Server
+
+SHARED = "URL_OF_A_TEST"
+"""By this `command` knows the server on which it is to find a role's place for each command."""
 
 WITHIN = 60.0
 """Seconds for whatever a test waits for."""
@@ -62,12 +67,23 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
 InProcess = Callable[..., "Answer"]
 
+PUBLISHES = {"send"}
+OPERATES = {"dlq replay", "dlq discard", "queue pause", "queue resume", "queue purge", "queue drain"}
+OPERATES |= {"schedule cancel", "schedule move"}
+
 
 class Answer:
     """What a command said and came to."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
+
+
+def role_for(arguments: Sequence[str]) -> Role:
+    """Whose command it is, as docs/server.md tells them."""
+    if arguments[:1] and arguments[0] in PUBLISHES:
+        return "publisher"
+    return "operator" if " ".join(arguments[:2]) in OPERATES else "reader"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -178,6 +194,8 @@ def command(
     known = set(sys.modules)
 
     def call(*arguments: str) -> Answer:
+        if SHARED in os.environ:
+            monkeypatch.setenv("CALLBOARD_URL", url_as(role_for(arguments), os.environ[SHARED]))
         code = run(arguments)
         said = capsys.readouterr()
         return Answer(code, said.out, said.err)
@@ -190,20 +208,21 @@ def command(
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Valkey that all tests of a run share."""
-    server = start_server("valkey", tmp_path_factory.mktemp("front"))
-    yield server.url
-    server.stop()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Valkey set up as committed that tests share; it must have refused nothing to any role."""
+    with role_server("valkey", tmp_path_factory.mktemp("front")) as server:
+        yield server
+        assert [told for told in refused_on(server.url) if told["object"] not in ASKED_IN_VAIN] == []
 
 
 @pytest.fixture
-def board(server_url: str, command: InProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisMailbox]:
-    """A workspace of its own on a server, which is where `command` looks when it is told no other."""
+def board(server: Server, command: InProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisMailbox]:
+    """A workspace of its own on a server: where `command` looks, in its role, when it is told no other."""
     workspace = f"front-{os.getpid()}-{next(_workspaces)}"
-    monkeypatch.setenv("CALLBOARD_URL", server_url)
+    monkeypatch.setenv(SHARED, server.url)
+    monkeypatch.setenv("CALLBOARD_URL", url_as("reader", server.url))
     monkeypatch.setenv("CALLBOARD_WORKSPACE", workspace)
-    mailbox = RedisMailbox(server_url, workspace)
+    mailbox = RolesMailbox(server.url, workspace)
     yield mailbox
     mailbox.close()
 

@@ -20,7 +20,9 @@ from callboard.cli.draining import LOOK_SECONDS, drained
 from callboard.cli.exits import ExitCode
 from callboard.messages.errors import ConfigurationError
 from tests.actors.mailbox.conformance import LONG, posting, queue_of, settlement, target
+from tests.actors.mailbox.roles import url_as
 from tests.front.conftest import InProcess, wait_for
+from tests.servers import Server
 
 
 def hold(mailbox: Mailbox, count: int, *, queue: str = "orders") -> None:
@@ -183,12 +185,15 @@ def test_empty_waits_for_all_but_what_is_scheduled_and_pauses_nothing(
 
 
 def test_a_drain_that_is_interrupted_resumes_if_that_is_wanted(
-    board: RedisMailbox, environment: dict[str, str], server_url: str
+    board: RedisMailbox, environment: dict[str, str], server: Server
 ) -> None:
     hold(board, 1)
     leased(board)
     command = [sys.executable, "-m", "callboard", "queue", "drain", "--or-resume"]
-    ours = environment | {"CALLBOARD_URL": server_url, "CALLBOARD_WORKSPACE": board.workspace}
+    ours = environment | {
+        "CALLBOARD_URL": url_as("operator", server.url),
+        "CALLBOARD_WORKSPACE": board.workspace,
+    }
     process = subprocess.Popen(command, env=ours, stderr=subprocess.DEVNULL)
     wait_for(lambda: state(board).paused, "the pause")
     process.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callboard.cli.exits import ExitCode
-from tests.actors.mailbox.roles import refused_on, role_server, url_as
+from tests.actors.mailbox.roles import ASKED_IN_VAIN, refused_on, role_server, url_as
 from tests.front.conftest import Run, Start, wait_for, words
 from tests.servers import Kind
 
@@ -53,8 +53,7 @@ def test_each_does_its_part_under_its_role_and_nothing_is_refused(
             assert done.returncode == ExitCode.OK, done.stderr
         pool.send_signal(signal.SIGTERM)
         assert pool.wait(60) == ExitCode.OK, (shop / "err").read_text()
-        # A worker asks at its start how often the file reaches the disk, and does without the answer.
-        assert {each["object"] for each in refused_on(server.url)} <= {"config|get"}
+        assert {each["object"] for each in refused_on(server.url)} <= ASKED_IN_VAIN
         refused = callboard(*SEND, env=roles["reader"])
         assert refused.returncode == ExitCode.UNREACHABLE
         assert "connect as a user with the role for it" in refused.stderr

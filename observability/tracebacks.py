@@ -6,7 +6,7 @@ from types import TracebackType
 
 import structlog
 
-from ..messages.conceal import concealed, without_credentials
+from ..messages.conceal import LONGEST, concealed, without_credentials
 
 MOST_FRAMES = 8
 """Frames that `where` tells, the innermost."""
@@ -39,8 +39,16 @@ def report(
 
 
 def shown(text: str, secrets: Sequence[str]) -> str:
-    """A text about an exception, with what it must not tell masked."""
-    return without_credentials(concealed(text, secrets))
+    """A text about an exception, with what it must not tell masked; of a very long one the end."""
+    return without_credentials(_ending(concealed(text, secrets)))
+
+
+def _ending(text: str) -> str:
+    """As much of the end of a text as is looked through for credentials, in whole lines."""
+    if len(text) <= LONGEST:
+        return text
+    end = text[4 - LONGEST :]
+    return "...\n" + end.partition("\n")[2] if "\n" in end else "..."
 
 
 def _outside(frames: TracebackType | None) -> TracebackType | None:

@@ -11,6 +11,7 @@ from types import ModuleType
 from ..actors.app import Callboard
 from ..actors.broker import CallboardBroker
 from ..messages.errors import ConfigurationError
+from ..observability.tracebacks import shown
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
@@ -66,7 +67,8 @@ def _broken(name: str, error: BaseException) -> str:
     told = traceback.TracebackException.from_exception(error)
     ours = [frame for frame in told.stack if frame.filename != __file__ and "importlib" not in frame.filename]
     told.stack = traceback.StackSummary.from_list(ours)
-    return f"{name} does not import:\n{''.join(told.format()).rstrip()}"
+    # What a module runs into may be a server, and the text that server's URL.
+    return f"{name} does not import:\n{shown(''.join(told.format()).rstrip(), ())}"
 
 
 def _found(module: ModuleType, path: str) -> Callboard:

@@ -2,12 +2,8 @@
 
 import re
 import socket
-import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,39 +298,3 @@ def test_those_who_may_not_forget_a_subscription_leave_it_out(as_role: Open, ser
         assert as_role(role).routes().subscriptions == ()
     assert worker.routes().subscriptions == ()
     assert refused_on(server.url) == []
-
-
-# The passwords.
-
-
-def make_users(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(DEPLOY / "users.py"), str(directory), *options]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
-
-
-def test_passwords_are_made_for_each_role_and_are_in_no_file_but_their_own(tmp_path: Path) -> None:
-    assert make_users(tmp_path / "made", "--workspace", "production").returncode == 0
-    files = {path.name: path for path in (tmp_path / "made").iterdir()}
-    assert set(files) == {"users.acl", *(f"{role}.password" for role in SCRIPTS)}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
-    acl = files["users.acl"].read_text()
-    assert "callboard:{production}:" in acl
-    assert "{default}" not in acl
-    words = {files[f"{role}.password"].read_text().strip() for role in SCRIPTS}
-    assert len(words) == len(SCRIPTS)
-    assert not any(word in acl for word in words)
-
-
-def test_passwords_that_are_there_are_not_made_anew(tmp_path: Path) -> None:
-    assert make_users(tmp_path).returncode == 0
-    before = {path: path.read_text() for path in tmp_path.iterdir()}
-    again = make_users(tmp_path)
-    assert again.returncode == 1
-    assert "move it away" in again.stderr
-    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
-
-
-def test_with_the_committed_file_alone_nobody_gets_in(tmp_path: Path) -> None:
-    for line in (DEPLOY / "users.acl").read_text("utf-8").splitlines():
-        assert " resetpass " in line
-        assert not re.search(r" [#>]|nopass", line)

@@ -51,6 +51,21 @@ def test_there_is_a_paragraph_for_each_row_where_there_is_not_and_nothing_of_wha
     ]
 
 
+def test_a_long_list_is_wrapped_between_its_names() -> None:
+    names = [f"order.placed.{number}" for number in range(12)]
+    shown = lines(
+        table(("actor", "queue", "subscribes to"), [("mail", "mails", ", ".join(names))], texts=3), 80
+    )
+    assert "subscribes to" in shown[1]
+    assert set(names) <= {word.strip(",") for line in shown for word in line.split()}
+    assert max(map(len, shown)) <= 80
+
+
+def test_a_heading_is_wrapped_where_its_cells_are_short() -> None:
+    shown = lines(table(("queue", "published again"), [("orders", 7)]), 22)
+    assert [line.split() for line in shown if line][:2] == [["published"], ["queue", "again"]]
+
+
 def test_what_is_markup_is_drawn_and_what_was_escaped_is_told() -> None:
     assert [line for line in lines(table(("a", "b"), [(r"\[red]x", "[bold]y[/bold]")], texts=2), 80) if line][
         -1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.servers import Kind
 
-from .checker import Verdict, check
+from .checker import Verdict
+from .recovery import judge
 from .report import as_json, say, tell_round, tell_total
 from .rounds import Plan, Played, play
 
@@ -25,7 +26,7 @@ def main() -> int:
     first: int = options.seed
     for number in range(options.rounds):
         played = play(_plan(first + number, options))
-        verdict = check(played.seen)
+        verdict = judge(played)
         rounds.append((played, verdict))
         tell_round(number + 1, played, verdict)
         if options.against or not verdict.violations:
@@ -53,7 +54,7 @@ def _exit_code(verdicts: list[Verdict], against: str | None) -> int:
 def _plan(seed: int, options: argparse.Namespace) -> Plan:
     server: Kind = options.server or ("redis" if seed % 3 == 0 and shutil.which("redis-server") else "valkey")
     if options.against is None:
-        return Plan(seed, server=server, away=options.away, stopped=options.stopped)
+        return Plan(seed, server=server, away=options.away, stopped=options.stopped, kills=options.kills)
     return Plan(
         seed,
         side=options.against,
@@ -84,6 +85,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--stopped", type=float, default=0.0, help="seconds for which it stands still once, such as 70"
+    )
+    parser.add_argument(
+        "--kills", type=int, default=0, help="workers killed in turn in each round, and no other fault"
     )
     parser.add_argument("--json", type=Path, help="a file for everything that was counted")
     return parser.parse_args()

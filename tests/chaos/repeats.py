@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from .observed import Disturbance, Run
+from .pulse import SILENCE
 
 COSTS_A_LEASE = {
     "kill worker",
@@ -20,6 +21,7 @@ COSTS_A_LEASE = {
     "read only",
     "forbid",
     "stall",
+    SILENCE,
 }
 """What keeps a worker from renewing or settling for longer than a lease. A reply that was cut off, a
 broken connection, forgotten scripts, a full server or an orderly end explain nothing."""
@@ -29,7 +31,15 @@ KILLS = {"kill worker", "trap"}
 END_POOL = "end pool"
 """An orderly end, from the signal to the exit: it explains only what was cut off, and costs no attempt."""
 
-OF_SERVER = {"kill server", "stop server", "stop server for long", "load server", "read only", "forbid"}
+OF_SERVER = {
+    "kill server",
+    "stop server",
+    "stop server for long",
+    "load server",
+    "read only",
+    "forbid",
+    SILENCE,
+}
 
 REACH_SECONDS = 1.0
 """How long before a handler started what explains its lost lease may have ended: the lease it was
@@ -49,6 +59,8 @@ class Repeats(msgspec.Struct, frozen=True):
     """Seconds from the kill of a worker until each delivery it ran was started elsewhere, sorted."""
     disturbed: tuple[float, ...]
     """The same where the server was not well meanwhile."""
+    in_turn: tuple[float, ...]
+    """The same of what was lost before, and had to wait for its turn to run alone."""
 
 
 def _is_planned(first: Run, second: Run, disturbances: Sequence[Disturbance]) -> bool:
@@ -69,8 +81,7 @@ def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> t
     """Count what was started again, and tell what should not have been."""
     explained = interrupted = 0
     faults: list[str] = []
-    recoveries: list[float] = []
-    disturbed: list[float] = []
+    recoveries: dict[str, list[float]] = {"recoveries": [], "disturbed": [], "in_turn": []}
     for first, second in _pairs(runs):
         if first.fence and first.fence == second.fence:
             faults.append(f"one lease started twice: {_name(second)} fence {first.fence}")
@@ -87,15 +98,14 @@ def judge_repeats(runs: Sequence[Run], disturbances: Sequence[Disturbance]) -> t
         faults += _judge_charge(first, second, disturbances)
         killed_at = next((each.end for each in causes if each.kind in KILLS), None)
         if killed_at is not None and second.started > killed_at:
-            meanwhile = [
-                d for d in disturbances if d.kind in OF_SERVER and _overlaps(d, killed_at, second.started)
-            ]
-            (disturbed if meanwhile else recoveries).append(second.started - killed_at)
+            meanwhile = any(
+                d.kind in OF_SERVER and _overlaps(d, killed_at, second.started) for d in disturbances
+            )
+            which = "disturbed" if meanwhile else "in_turn" if second.alone else "recoveries"
+            recoveries[which].append(second.started - killed_at)
     unexplained = sum(fault.startswith("started again") for fault in faults)
-    return (
-        Repeats(explained, unexplained, interrupted, tuple(sorted(recoveries)), tuple(sorted(disturbed))),
-        faults,
-    )
+    times = {which: tuple(sorted(seconds)) for which, seconds in recoveries.items()}
+    return Repeats(explained, unexplained, interrupted, **times), faults
 
 
 def _pairs(runs: Iterable[Run]) -> Iterable[tuple[Run, Run]]:

@@ -58,10 +58,14 @@ def tell_round(number: int, played: Played, verdict: Verdict) -> None:
 def again(played: Played) -> str:
     """How to run the same schedule again."""
     plan = played.plan
-    side = "" if plan.side == "callboard" else f" --against {plan.side}"
-    away = f" --away {plan.away:g}" if plan.away else ""
-    stopped = f" --stopped {plan.stopped:g}" if plan.stopped else ""
-    return f"python -m tests.chaos --rounds 1 --seed {plan.seed} --server {plan.server}{side}{away}{stopped}"
+    told = {
+        "--against": "" if plan.side == "callboard" else plan.side,
+        "--away": plan.away,
+        "--stopped": plan.stopped,
+        "--kills": plan.kills,
+    }
+    options = "".join(f" {option} {value}" for option, value in told.items() if value)
+    return f"python -m tests.chaos --rounds 1 --seed {plan.seed} --server {plan.server}{options}"
 
 
 def total(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def total(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     sums: dict[str, Any] = {name: sum(getattr(verdict, name) for verdict in verdicts) for name in COUNTS}
     for name in ("explained", "unexplained", "interrupted"):
         sums[name] = sum(getattr(verdict.repeats, name) for verdict in verdicts)
-    for name in ("recoveries", "disturbed"):
+    for name in ("recoveries", "disturbed", "in_turn"):
         sums[name] = sorted(seconds for verdict in verdicts for seconds in getattr(verdict.repeats, name))
     sums["violations"] = sum(len(verdict.violations) for verdict in verdicts)
     return sums
@@ -84,6 +88,7 @@ def tell_total(verdicts: Sequence[Verdict], faults: Counter[str], seconds: float
         say(f"  {name:12} {sums[name]:8}")
     say(f"  recovery after a kill: {in_short(sums['recoveries'])}")
     say(f"  the same while the server was away too: {in_short(sums['disturbed'])}")
+    say(f"  the same of what had to run alone, in turn: {in_short(sums['in_turn'])}")
     say(f"  faults: {', '.join(f'{name} {times}' for name, times in sorted(faults.items()))}")
 
 

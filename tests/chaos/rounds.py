@@ -1,8 +1,10 @@
 """One round: a server, a proxy, workers and publishers, a schedule of faults, and what was seen of it."""
 
+import random
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
@@ -18,13 +20,14 @@ from .callboard_side import CallboardSight
 from .crew import LOGS, Crew
 from .dramatiq_side import DramatiqSight
 from .effects import FOLDER, TRAPS, read_effects
-from .faults import Fault, schedule
+from .faults import TRAP_POINTS, Fault, schedule
 from .gathered import disturbances, publishes
 from .history import History, read_history
 from .load import CURTAIN, USER, Place
 from .observed import Observed
-from .process_faults import look_at_traps, remove_traps
+from .process_faults import look_at_traps, remove_traps, set_trap
 from .proxy import Proxy
+from .pulse import Pulse
 from .scene import Scene
 from .server_faults import ALLOWED
 from .trouble import Timeline, plan
@@ -54,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Seconds for which the server is away, once, besides all else; 0 for not at all."""
     stopped: float = 0.0
     """Seconds for which the server stands still, once, in the same way."""
+    kills: int = 0
+    """Workers killed in turn, each in a handler while all others work, in place of the schedule of faults."""
     patience: float = 20.0
     """Seconds after the load in which everything must have come to rest."""
 
@@ -84,6 +89,7 @@ class _Stage:
         user = ("--user", USER, "on", "nopass", "&*", *ALLOWED)
         self.server: Server = start_server(plan.server, directory / "s", "--appendfsync", sync, *user)
         held.callback(self.server.kill)
+        held.enter_context(Pulse(self.server.url, self.history))
         upstream = Path(self.server.url.removeprefix("unix://"))
         self.crew = Crew(directory, self._place)
         self.proxy = Proxy(directory / "proxy.sock", upstream, self._cut)
@@ -114,16 +120,48 @@ class _Stage:
         self.crew.hire("worker", self.plan.workers)
         self.crew.hire("publisher", self.plan.publishers)
         self._await_load()
-        began = time.monotonic()
-        self.made = plan(self.timeline, self.scene, began, self._faults())
-        while time.monotonic() < began + self.plan.seconds or self.timeline:
-            self._look_around()
-            self.crew.replace("publisher")
-            time.sleep(LOOK_SECONDS)
+        if self.plan.kills:
+            self._kill_in_turn()
+        else:
+            self._make_faults()
         (self._directory / CURTAIN).touch()
         self.proxy.disarm()
         remove_traps(self.scene)
         return self._come_to_rest()
+
+    def _make_faults(self) -> None:
+        began = time.monotonic()
+        self.made = plan(self.timeline, self.scene, began, self._faults())
+        while time.monotonic() < began + self.plan.seconds or self.timeline:
+            self._go_on()
+
+    def _kill_in_turn(self) -> None:
+        dice = random.Random(self.plan.seed)  # noqa: S311 - it must be the same again
+        for _ in range(self.plan.kills):
+            self._go_on_until(self._all_work, "a worker that begins")
+            for _ in range(dice.randrange(round(2 * self.plan.lease_ms / 1000 / LOOK_SECONDS))):
+                self._go_on()
+            fault = Fault(0.0, "trap", 0.0, 0, dice.choice(TRAP_POINTS))
+            set_trap(self.scene, fault)
+            self.made.append(fault.name)
+            self._go_on_until(lambda: not any(self.scene.traps.iterdir()), "a handler in the trap")
+
+    def _go_on_until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + COMES_UP_WITHIN
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"waited {COMES_UP_WITHIN} s for {what}: see the logs")
+            self._go_on()
+
+    def _all_work(self) -> bool:
+        """Whether the server knows every worker that runs now."""
+        known = {int(worker.owner.split(":")[1]) for worker in self.sight.info().workers}
+        return {member.process.pid for member in self.crew.of("worker")} <= known
+
+    def _go_on(self) -> None:
+        self._look_around()
+        self.crew.replace("publisher")
+        time.sleep(LOOK_SECONDS)
 
     def _faults(self) -> list[Fault]:
         middle = self.plan.seconds / 2

@@ -10,7 +10,7 @@ from tests.chaos.checker import Verdict, check, summary_of
 from tests.chaos.faults import GENTLE, FaultKind
 from tests.chaos.load import QUEUES
 from tests.chaos.observed import Disturbance, Observed, Publish, Record, Run
-from tests.chaos.repeats import COSTS_A_LEASE
+from tests.chaos.repeats import COSTS_A_LEASE, judge_repeats
 
 
 def run(actor: str, token: str, **changed: Any) -> Run:
@@ -148,13 +148,22 @@ def test_a_fault_of_the_server_explains_for_every_worker() -> None:
 def test_the_time_from_a_kill_to_the_next_start_is_a_recovery() -> None:
     verdict = doubled(fault("kill worker", 10.2, 10.2, "worker0.1"))
     assert list(verdict.repeats.recoveries) == pytest.approx([0.8])
-    assert verdict.repeats.disturbed == ()
+    assert verdict.repeats.disturbed == verdict.repeats.in_turn == ()
 
 
 def test_a_recovery_while_the_server_was_away_is_counted_apart() -> None:
     verdict = doubled(fault("kill worker", 10.2, 10.2, "worker0.1"), fault("stop server", 10.3, 10.9, None))
     assert verdict.repeats.recoveries == ()
     assert list(verdict.repeats.disturbed) == pytest.approx([0.8])
+
+
+def test_a_recovery_of_what_had_to_run_alone_is_counted_apart() -> None:
+    first = run("quick", "a", result="open", ended=None, member="worker0.1")
+    again = run("quick", "a", fence=2, alone=True, member="worker1.1", started=11.0)
+    killed = (fault("kill worker", 10.2, 10.2, "worker0.1"),)
+    repeats, told = judge_repeats((first, again), killed)
+    assert (repeats.recoveries, told) == ((), [])
+    assert list(repeats.in_turn) == pytest.approx([0.8])
 
 
 def test_two_starts_on_one_lease_are_a_violation_whatever_happened() -> None:

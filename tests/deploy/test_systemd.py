@@ -13,8 +13,12 @@ from tests.programs import needed
 UNIT = DEPLOY / "systemd/callboard-worker@.service"
 TEXT = UNIT.read_text()
 ENVIRONMENT = (DEPLOY / "systemd/shop.env").read_text()
-MOST_EXPOSED = 2.0
-"""Of the 10 points that `systemd-analyze security` gives to a service that nothing keeps from anything."""
+MOST_EXPOSED = 1.3
+"""Of the 10 points that `systemd-analyze security` gives to a service that nothing keeps from anything.
+
+It is what systemd 252 gives. What is left are its network and sockets, code made at run time (by ctypes and
+the like), and the files of the machine that it may read.
+"""
 
 
 def analyze(directory: Path, text: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -69,6 +73,9 @@ def exposure(directory: Path, text: str) -> float:
 def test_a_worker_may_do_little_beside_its_work(tmp_path: Path) -> None:
     assert exposure(tmp_path, TEXT) <= MOST_EXPOSED
     hardened = ("Protect", "Private", "Restrict", "SystemCall", "Capability", "NoNew", "DynamicUser")
+    for taken in ("PrivateDevices=yes", "SystemCallFilter=~@privileged @resources", "ProtectProc=invisible"):
+        assert taken in TEXT
+        assert exposure(tmp_path, TEXT.replace(taken, "")) > MOST_EXPOSED
     bare = "\n".join(line for line in TEXT.splitlines() if not line.startswith(hardened))
     assert exposure(tmp_path, bare) > MOST_EXPOSED
 

@@ -114,9 +114,9 @@ def test_a_trend_is_as_high_as_its_largest_value() -> None:
     assert trend([]) == ""
 
 
-def picture(course: Course, width: int, trouble: str = "") -> list[str]:
+def picture(course: Course, width: int, trouble: str = "", height: int | None = None) -> list[str]:
     out = Console(file=StringIO(), width=width)
-    out.print(watched(course, "redis://host:6379", width, trouble))
+    out.print(watched(course, "redis://host:6379", width, trouble, height))
     assert isinstance(out.file, StringIO)
     return out.file.getvalue().splitlines()
 

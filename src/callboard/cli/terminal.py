@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import msgspec
 import structlog
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 PIPE_WIDTH = 240
 """Columns for whoever reads a table through a pipe: no line of it is to be broken."""
@@ -27,10 +28,26 @@ def examples(*lines: str) -> str:
     return "Examples:\n\n```\n" + "\n".join(lines) + "\n```"
 
 
+_TURNS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""What makes a terminal write from right to left."""
+
+_HARMLESS = {
+    code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0), *_TURNS) if chr(code) not in "\n\t"
+}
+
+
+class _Console(Console):
+    """Writes no control character that stands in a text: an error or a name may come from anybody."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for each in super().render(renderable, options):
+            yield each if each.control else Segment(each.text.translate(_HARMLESS), each.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where to print; as wide as the terminal, or wide enough where there is none. An id is no emoji."""
-    made = Console(stderr=stderr, emoji=False)
-    return made if made.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH, emoji=False)
+    made = _Console(stderr=stderr, emoji=False)
+    return made if made.is_terminal else _Console(stderr=stderr, width=PIPE_WIDTH, emoji=False)
 
 
 def write_json(value: Any, *, indent: bool = True) -> None:

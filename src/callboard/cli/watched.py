@@ -66,6 +66,9 @@ def _paced(tell: Callable[[Pace], str]) -> Callable[[QueueInfo, Sequence[Pace]],
     return lambda _, paces: tell(paces[-1]) if paces else "-"
 
 
+LINES_AROUND = 5
+"""Lines of a picture that are no queue's: heading, titles, what is not shown, and where the cursor is."""
+
 LATELY = "out/s, lately"
 
 COLUMNS = (
@@ -101,19 +104,37 @@ def columns_for(width: int) -> list[Column]:
     return [column for column in COLUMNS if column in chosen]
 
 
-def watched(course: Course, address: str, width: int, trouble: str = "") -> RenderableType:
-    """The picture, of what was seen last; `trouble` says why nothing newer is."""
+def watched(
+    course: Course, address: str, width: int, trouble: str = "", height: int | None = None
+) -> RenderableType:
+    """The picture, of what was seen last; `trouble` says why nothing newer is.
+
+    Where there is no room for the lines of all queues, those are shown that hold most.
+    """
     look = course.last
     if look is None:
         return Text(trouble or f"looking at {address} ...")
     parts: list[RenderableType] = [_heading(look.info, address)]
     if look.info.queues:
-        parts.append(_table(look.info.queues, course, width))
+        room = None if height is None else max(1, height - LINES_AROUND - bool(trouble))
+        shown = _fullest(look.info.queues, room)
+        parts.append(_table(shown, course, width))
+        if hidden := len(look.info.queues) - len(shown):
+            parts.append(Text(f"and {hidden} more queues, which hold less: callboard info tells all", "dim"))
     else:
         parts.append(Text("no queues: nothing has been published to an actor yet"))
     if trouble:
         parts.append(Text(trouble, style="bold red"))
     return Group(*parts)
+
+
+def _fullest(queues: Sequence[QueueInfo], room: int | None) -> Sequence[QueueInfo]:
+    """Of queues that there is no room for all those that hold most, in the order in which they stand."""
+    if room is None or len(queues) <= room:
+        return queues
+    ranked = sorted(queues, key=lambda each: (-each.live, -each.dead))
+    names = {each.queue for each in ranked[:room]}
+    return [each for each in queues if each.queue in names]
 
 
 def _heading(info: MailboxInfo, address: str) -> Text:

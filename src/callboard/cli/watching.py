@@ -42,7 +42,7 @@ def draw(mailbox: RedisMailbox, address: str) -> None:
                 course.add(Look.at(mailbox))
             except MailboxUnavailable as error:
                 trouble = str(error)
-            live.update(watched(course, address, out.width, trouble), refresh=True)
+            live.update(watched(course, address, out.width, trouble, out.height), refresh=True)
 
 
 def ticks() -> Iterator[None]:

@@ -104,8 +104,8 @@ class MemoryStage(Stage):
 class ServerStage(Stage):
     """A namespace of its own on a server, by the server's clock."""
 
-    def __init__(self, url: str, namespace: str) -> None:
-        super().__init__(self._open(url, namespace))
+    def __init__(self, url: str, namespace: str, store_url: str) -> None:
+        super().__init__(self._open(store_url, namespace))
         self.url = url
         self.namespace = namespace
         self.client = redis.Redis.from_url(url)

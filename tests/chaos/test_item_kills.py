@@ -18,8 +18,8 @@ import pytest
 
 from callboard import Callboard
 from callboard.messages.items import ItemStatus
+from tests.actors.mailbox.roles import refused_on, role_server, url_as
 from tests.chaos.item_worker import ITEMS, CatalogChanged, fails, open_app
-from tests.servers import Server, start_server
 
 KILLS = int(os.environ.get("ITEM_KILLS", "5"))
 SEED = int(os.environ.get("CHAOS_SEED", "3"))
@@ -38,13 +38,13 @@ class Line(NamedTuple):
 class Ground:
     """A server, a worker process at a time, and what they wrote down."""
 
-    def __init__(self, server: Server, directory: Path, *, durable: bool) -> None:
+    def __init__(self, url: str, directory: Path, *, durable: bool) -> None:
         self.durable = durable
-        self._url = server.url
+        self._url = url
         self._path = directory / "lines"
         self._read = 0
         self._lines: dict[int, list[Line]] = defaultdict(list)
-        self.app: Callboard = open_app(server.url, str(self._path), durable=durable)
+        self.app: Callboard = open_app(url, str(self._path), durable=durable)
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin_worker(self) -> None:
@@ -99,13 +99,13 @@ class Ground:
 
 @pytest.fixture(params=["durable", "behind"])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
-    """Items that are written one by one, or behind in groups."""
-    server = start_server("valkey", tmp_path / "s")
-    made = Ground(server, tmp_path, durable=request.param == "durable")
-    with closing(made.app):
-        yield made
-        made.end_worker()
-    server.stop()
+    """Items that are written one by one, or behind in groups, by a worker that has the rights of one."""
+    with role_server("valkey", tmp_path) as server:
+        made = Ground(url_as("worker", server.url), tmp_path, durable=request.param == "durable")
+        with closing(made.app):
+            yield made
+            made.end_worker()
+        assert refused_on(server.url) == []
 
 
 @pytest.mark.chaos

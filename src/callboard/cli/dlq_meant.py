@@ -12,6 +12,7 @@ from ..messages.delivery import OutcomeKind, Reason
 from ..messages.errors import ConfigurationError
 from .asking import known_queues
 from .exits import NotThere
+from .how_far import count
 from .moments import moment_ms
 
 Names = Annotated[str, Parameter(name="NAME", help="Single ones, as `callboard dlq list --each` names them.")]
@@ -84,7 +85,7 @@ def meant_in(mailbox: Mailbox, where: Where | None) -> DeadFilter:
 def count_meant(mailbox: Mailbox, meant: DeadFilter, names: tuple[str, ...], limit: int | None) -> int:
     """How many are meant; raises `NotThere` for a name that is no dead letter's."""
     if not names:
-        return sum(1 for _ in islice(DeadLetters(mailbox).each(meant), limit))
+        return count(islice(DeadLetters(mailbox).each(meant), limit))
     for name in names:
         record = mailbox.records.get(name)
         if record is None or (record.kind is not OutcomeKind.DEAD and record.was is None):

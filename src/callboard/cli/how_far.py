@@ -1,9 +1,16 @@
 """How far a command has come with many dead letters, while it goes on and when it is ended in its middle."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from ..messages.errors import CallboardError
 from .exits import complain
@@ -30,3 +37,14 @@ def how_far(total: int) -> Iterator[Callable[[int], None]]:
         if dealt_with:
             complain(f"{dealt_with:,} of {total:,} are dealt with: run it again for the others")
         raise
+
+
+def count(those: Iterable[object]) -> int:
+    """How many there are; shows on a terminal how many were found so far."""
+    out = console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} found"))
+    found = 0
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        for _ in bar.track(those):
+            found += 1
+    return found

@@ -17,6 +17,7 @@ import structlog
 from .cases import (
     backlog,
     batch,
+    fsync,
     idle,
     items,
     letters,
@@ -41,6 +42,7 @@ CASES: Mapping[str, Callable[[Plan], list[Row]]] = {
     "policies": policies.run,
     "batch": batch.run,
     "publish": publish.run,
+    "fsync": fsync.run,
     "idle": idle.run,
     "backlog": backlog.run,
     "schedule": schedule.run,

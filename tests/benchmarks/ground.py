@@ -67,11 +67,11 @@ class Ground:
 
 
 @contextmanager
-def open_ground(kind: Kind) -> Iterator[Ground]:
-    """Start a server in a directory of its own; both are gone afterwards."""
+def open_ground(kind: Kind, *options: str) -> Iterator[Ground]:
+    """Start a server in a directory of its own, with further options; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as directory:
         try:
-            server = start_server(kind, Path(directory))
+            server = start_server(kind, Path(directory), *options)
         except pytest.skip.Exception as missing:
             raise RuntimeError(str(missing)) from None
         ground = Ground(server.url)

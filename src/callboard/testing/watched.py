@@ -6,7 +6,7 @@ import dramatiq
 
 from ..actors.mailbox.mailbox import Posting, Settlement, Verdict
 from ..actors.mailbox.memory import MemoryMailbox, VirtualClock
-from ..actors.mailbox.memory_live import Live
+from ..actors.mailbox.memory.live import Live
 from ..messages.codec import decode_envelope
 from ..messages.delivery import OutcomeKind
 from ..messages.errors import UnreadableBody

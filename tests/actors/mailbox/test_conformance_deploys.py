@@ -2,7 +2,8 @@
 
 import pytest
 
-from callboard.actors.mailbox import memory_routes, wire
+from callboard.actors.mailbox.memory import routes
+from callboard.actors.mailbox.redis import wire
 from callboard.actors.mailbox.subscriptions import MOST_SAID, Subscription
 from tests.actors.mailbox.conformance import BRIEF, Stage, VirtualStage, ids, posting, settlement, target
 
@@ -81,9 +82,9 @@ def test_what_was_said_earlier_holds_again_when_nobody_upholds_what_is_newer(
     deployed: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rollback, worker by worker."""
-    for module in (wire, memory_routes):
+    for module in (wire, routes):
         monkeypatch.setattr(module, "UPHELD_MS", BRIEF)
-    monkeypatch.setattr("callboard.actors.mailbox.redis.UPHELD_MS", BRIEF)
+    monkeypatch.setattr("callboard.actors.mailbox.redis.mailbox.UPHELD_MS", BRIEF)
     deployed.mailbox.register([OLD])
     deployed.mailbox.register([NEW])
     deployed.let_pass(BRIEF)

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from callboard.actors.mailbox.ledger import Notes
 from callboard.actors.mailbox.mailbox import Settlement
-from callboard.actors.mailbox.redis_ledger import MOST_AT_ONCE
+from callboard.actors.mailbox.redis.ledger import MOST_AT_ONCE
 from callboard.messages.delivery import Delivery, ErrorRecord, Outcome
 from callboard.messages.items import ItemRecord, ItemStatus
 from tests.actors.mailbox.conformance import (

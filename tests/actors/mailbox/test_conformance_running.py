@@ -55,7 +55,7 @@ def test_what_was_told_is_forgotten_in_real_time_too(
     live_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("memory", "redis"):
-        monkeypatch.setattr(f"callboard.actors.mailbox.{kind}_running.LASTS_MS", 60)
+        monkeypatch.setattr(f"callboard.actors.mailbox.{kind}.running.LASTS_MS", 60)
     live_stage.mailbox.heartbeat("a:1:x")
     live_stage.mailbox.running.tell("a:1:x", [LONG])
     live_stage.let_pass(70)

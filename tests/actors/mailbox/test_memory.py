@@ -7,7 +7,7 @@ import pytest
 
 from callboard.actors.mailbox.mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Posting, Settlement, Verdict
 from callboard.actors.mailbox.memory import MemoryMailbox, SystemClock, VirtualClock
-from callboard.actors.mailbox.memory_remembered import Remembered
+from callboard.actors.mailbox.memory.remembered import Remembered
 from callboard.actors.mailbox.subscriptions import Subscription
 from callboard.actors.mailbox.suspects import HUNT_MS
 from tests.actors.mailbox.conformance import (

@@ -15,7 +15,7 @@ from callboard import Callboard, Context, MemoryMailbox
 from callboard.actors.broker import CallboardBroker
 from callboard.actors.buffer import Buffer, Waiting
 from callboard.actors.mailbox.mailbox import MIN_WINDOW_MS, Mailbox, Posting, Settlement, Target
-from callboard.actors.mailbox.wire import publish_arguments, read_fetched, settle_arguments
+from callboard.actors.mailbox.redis.wire import publish_arguments, read_fetched, settle_arguments
 from callboard.actors.prefetch import Prefetch
 from callboard.actors.worker import WorkerProcess
 from callboard.messages.codec import decode_envelope, encode

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from ...messages.delivery import ErrorRecord
-from ...messages.items import ItemRecord, ItemStatus
-from .connections import Argument
-from .ledger import Notes
+from ....messages.delivery import ErrorRecord
+from ....messages.items import ItemRecord, ItemStatus
+from ..connections import Argument
+from ..ledger import Notes
 from .wire import token_of
 
 MOST_AT_ONCE = 1000

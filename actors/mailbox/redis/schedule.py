@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ...messages.delivery import History
-from ...messages.timing import After
-from .connections import Argument
-from .mailbox import ENDED_RETENTION_MS
-from .records import Records
-from .redis_records import Ask
-from .schedule import Answer, Schedule, Scheduled, Waiting
+from ....messages.delivery import History
+from ....messages.timing import After
+from ..connections import Argument
+from ..mailbox import ENDED_RETENTION_MS
+from ..records import Records
+from ..schedule import Answer, Schedule, Scheduled, Waiting
+from .records import Ask
 
 _history_decoder = msgspec.json.Decoder(History)
 

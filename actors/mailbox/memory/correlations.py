@@ -4,8 +4,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from .correlations import TOLD_OF_CAUSE, CameOf, Correlated, RelatedEvent
-from .memory_remembered import Remembered
+from ..correlations import TOLD_OF_CAUSE, CameOf, Correlated, RelatedEvent
+from .remembered import Remembered
 
 
 class Related:

@@ -4,16 +4,16 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict, deque
 
-from ...messages.codec import decode_envelope
-from ...messages.delivery import Outcome, OutcomeKind
-from ...messages.errors import UnreadableBody
-from ...messages.items import ItemRecord
-from ...messages.stored import HEADER_SIZE
-from .infos import NO_DEAD_LETTERS, DeadLettersInfo
-from .mailbox import MOST_RECORDED
-from .memory_live import Live
-from .memory_remembered import Remembered
-from .records import Cursor, EndedRecord, Facts, Page, Span
+from ....messages.codec import decode_envelope
+from ....messages.delivery import Outcome, OutcomeKind
+from ....messages.errors import UnreadableBody
+from ....messages.items import ItemRecord
+from ....messages.stored import HEADER_SIZE
+from ..infos import NO_DEAD_LETTERS, DeadLettersInfo
+from ..mailbox import MOST_RECORDED
+from ..records import Cursor, EndedRecord, Facts, Page, Span
+from .live import Live
+from .remembered import Remembered
 
 
 class Ended:

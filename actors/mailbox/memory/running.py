@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from .memory_remembered import Remembered
-from .running import LASTS_MS, RunningAttempt, WorkerReport
+from ..running import LASTS_MS, RunningAttempt, WorkerReport
+from .remembered import Remembered
 
 
 class MemoryRunning:

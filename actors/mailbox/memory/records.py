@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from ...messages.delivery import History, OutcomeKind, Reason
-from ...messages.stored import HEADER_SIZE, stored_as
-from .mailbox import Target, Verdict
-from .memory_deliveries import Deliveries
-from .memory_remembered import Remembered
-from .memory_routes import Routes
-from .records import Cursor, EndedRecord, FoundDelivery, Page, Redress, Replay, Span
+from ....messages.delivery import History, OutcomeKind, Reason
+from ....messages.stored import HEADER_SIZE, stored_as
+from ..mailbox import Target, Verdict
+from ..records import Cursor, EndedRecord, FoundDelivery, Page, Redress, Replay, Span
+from .deliveries import Deliveries
+from .remembered import Remembered
+from .routes import Routes
 
 
 class MemoryRecords:

@@ -4,12 +4,12 @@ import heapq
 from collections import Counter, deque
 from itertools import count
 
-from .infos import DeadLettersInfo, Pause, QueueInfo
-from .mailbox import PAUSED_LOOK_MS
-from .memory_lanes import Lanes
-from .memory_live import Live
-from .records import LiveDelivery, State
-from .suspects import HUNT_MS, Suspects
+from ..infos import DeadLettersInfo, Pause, QueueInfo
+from ..mailbox import PAUSED_LOOK_MS
+from ..records import LiveDelivery, State
+from ..suspects import HUNT_MS, Suspects
+from .lanes import Lanes
+from .live import Live
 
 
 class Queue:

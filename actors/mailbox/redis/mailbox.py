@@ -12,24 +12,24 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ...messages.delivery import Delivery
-from ...messages.errors import MailboxUnavailable, StaleRoutes
-from .connections import Argument, Connections
-from .infos import MOST_LISTED, WORKER_LASTS_MS, MailboxInfo, WorkerInfo
-from .keys import queue_key, root_of
-from .mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
+from ....messages.delivery import Delivery
+from ....messages.errors import MailboxUnavailable, StaleRoutes
+from ..connections import Argument, Connections
+from ..infos import MOST_LISTED, WORKER_LASTS_MS, MailboxInfo, WorkerInfo
+from ..keys import queue_key, root_of
+from ..mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
+from ..records import EndedRecord
+from ..scripts import Script, named_errors
+from ..subscriptions import CONFIRMED_FOR_MS, UPHELD_MS, RouteBook, Subscription
+from ..suspects import EACH_ALONE, Suspects
+from .controls import RedisControls
+from .correlations import RedisCorrelations
+from .gauges import RedisGauges
+from .ledger import RedisLedger
 from .patience import Patience
-from .records import EndedRecord
-from .redis_controls import RedisControls
-from .redis_correlations import RedisCorrelations
-from .redis_gauges import RedisGauges
-from .redis_ledger import RedisLedger
-from .redis_records import RedisRecords
-from .redis_running import RedisRunning
-from .redis_schedule import RedisSchedule
-from .scripts import Script, named_errors
-from .subscriptions import CONFIRMED_FOR_MS, UPHELD_MS, RouteBook, Subscription
-from .suspects import EACH_ALONE, Suspects
+from .records import RedisRecords
+from .running import RedisRunning
+from .schedule import RedisSchedule
 from .wakeups import WakeUps
 from .wire import (
     fetch_arguments,

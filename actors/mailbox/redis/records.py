@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...messages.delivery import NO_HISTORY, History, OutcomeKind, Reason
-from .connections import Argument
-from .mailbox import MIN_WINDOW_MS
-from .records import (
+from ....messages.delivery import NO_HISTORY, History, OutcomeKind, Reason
+from ..connections import Argument
+from ..mailbox import MIN_WINDOW_MS
+from ..records import (
     MOST_LOOKED_AT,
     MOST_RECORDS,
     NO_FACTS,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .redis_records import Ask
-from .running import LASTS_MS, RunningAttempt, WorkerReport
+from ..running import LASTS_MS, RunningAttempt, WorkerReport
+from .records import Ask
 
 
 class _Kept(msgspec.Struct, frozen=True):

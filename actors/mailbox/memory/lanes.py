@@ -4,8 +4,8 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from math import inf
 
-from .infos import MOST_LISTED, Holder, LaneInfo
-from .memory_live import Live
+from ..infos import MOST_LISTED, Holder, LaneInfo
+from .live import Live
 
 
 @dataclass(slots=True)

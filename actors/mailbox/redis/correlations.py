@@ -1,7 +1,7 @@
 """The correlations of the mailbox on a server."""
 
-from .correlations import MOST_SCANNED, Correlated, RelatedEvent
-from .redis_records import Ask
+from ..correlations import MOST_SCANNED, Correlated, RelatedEvent
+from .records import Ask
 
 
 class RedisCorrelations:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from .mailbox import MIN_WINDOW_MS
+from ..mailbox import MIN_WINDOW_MS
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

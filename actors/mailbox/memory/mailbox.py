@@ -5,26 +5,24 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from ...messages.delivery import Clock, Delivery, OutcomeKind
-from ...messages.errors import MailboxUnavailable, StaleRoutes
-from .infos import WORKER_LASTS_MS, MailboxInfo, WorkerInfo
-from .mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
-from .memory_clock import SystemClock, VirtualClock
-from .memory_controls import MemoryControls
-from .memory_correlations import MemoryCorrelations
-from .memory_deliveries import Deliveries
-from .memory_gauges import MemoryGauges
-from .memory_ledger import MemoryLedger
-from .memory_records import MemoryRecords
-from .memory_remembered import Remembered
-from .memory_routes import Routes
-from .memory_running import MemoryRunning
-from .memory_schedule import MemorySchedule
-from .records import EndedRecord
-from .subscriptions import RouteBook, Subscription
-from .suspects import EACH_ALONE, Suspects
-
-__all__ = ["MemoryMailbox", "SystemClock", "VirtualClock"]
+from ....messages.delivery import Clock, Delivery, OutcomeKind
+from ....messages.errors import MailboxUnavailable, StaleRoutes
+from ..infos import WORKER_LASTS_MS, MailboxInfo, WorkerInfo
+from ..mailbox import MOST_RECORDED, Fetched, Posting, Settlement, Verdict
+from ..records import EndedRecord
+from ..subscriptions import RouteBook, Subscription
+from ..suspects import EACH_ALONE, Suspects
+from .clock import SystemClock, VirtualClock
+from .controls import MemoryControls
+from .correlations import MemoryCorrelations
+from .deliveries import Deliveries
+from .gauges import MemoryGauges
+from .ledger import MemoryLedger
+from .records import MemoryRecords
+from .remembered import Remembered
+from .routes import Routes
+from .running import MemoryRunning
+from .schedule import MemorySchedule
 
 
 class MemoryMailbox:

@@ -4,16 +4,12 @@ from collections import Counter
 
 from msgspec import structs
 
-from ...messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
-from ...messages.items import ItemRecord
-from ...messages.stored import stored_as
-from .infos import QueueInfo
-from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Fetched, Posting, Settlement, Target, Verdict
-from .memory_live import Live
-from .memory_queue import Queue
-from .memory_recording import Recording
-from .memory_remembered import Completions, Remembered
-from .records import (
+from ....messages.delivery import Clock, Delivery, Outcome, OutcomeKind, Reason
+from ....messages.items import ItemRecord
+from ....messages.stored import stored_as
+from ..infos import QueueInfo
+from ..mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Fetched, Posting, Settlement, Target, Verdict
+from ..records import (
     MOST_RECORDS,
     NO_FACTS,
     Completion,
@@ -21,8 +17,12 @@ from .records import (
     FoundDelivery,
     without_told_body,
 )
-from .subscriptions import Subscription
-from .suspects import MAX_CRASHES, Suspects
+from ..subscriptions import Subscription
+from ..suspects import MAX_CRASHES, Suspects
+from .live import Live
+from .queue import Queue
+from .recording import Recording
+from .remembered import Completions, Remembered
 
 
 class Deliveries:

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 
 from msgspec import structs
 
-from ...messages.items import ItemRecord
-from .ledger import Notes
-from .memory_deliveries import Deliveries
+from ....messages.items import ItemRecord
+from ..ledger import Notes
+from .deliveries import Deliveries
 
 
 class MemoryLedger:

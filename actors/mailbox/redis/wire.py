@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from ...messages.delivery import NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
-from ...messages.stored import FINGERPRINT_SIZE
-from .connections import Argument
-from .infos import WORKER_LASTS_MS, DeadLettersInfo, Holder, LaneInfo, Pause, QueueInfo
-from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, PAUSED_LOOK_MS, Fetched, Posting, Settlement
-from .subscriptions import MOST_SAID, UPHELD_MS, Subscription
-from .suspects import HUNT_MS, MAX_CRASHES, Suspects
+from ....messages.delivery import NO_HISTORY, Delivery, History, OutcomeKind, ServerClock
+from ....messages.stored import FINGERPRINT_SIZE
+from ..connections import Argument
+from ..infos import WORKER_LASTS_MS, DeadLettersInfo, Holder, LaneInfo, Pause, QueueInfo
+from ..mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, PAUSED_LOOK_MS, Fetched, Posting, Settlement
+from ..subscriptions import MOST_SAID, UPHELD_MS, Subscription
+from ..suspects import HUNT_MS, MAX_CRASHES, Suspects
 
 _FRESH, _AGAIN, _INHERITS = 1, 2, 3
 

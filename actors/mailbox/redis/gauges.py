@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...observability.state import MailboxState, QueueState, ServerMemory
-from .redis_records import Ask
+from ....observability.state import MailboxState, QueueState, ServerMemory
+from .records import Ask
 
 
 class RedisGauges:

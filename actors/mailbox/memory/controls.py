@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from .infos import Pause
-from .memory_deliveries import Deliveries
+from ..infos import Pause
+from .deliveries import Deliveries
 
 
 class MemoryControls:

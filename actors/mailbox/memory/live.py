@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ...messages.delivery import NO_HISTORY, History
-from ...messages.items import ItemRecord
-from ...messages.stored import Stored
+from ....messages.delivery import NO_HISTORY, History
+from ....messages.items import ItemRecord
+from ....messages.stored import Stored
 
 
 @dataclass(slots=True, eq=False)

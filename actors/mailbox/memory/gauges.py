@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from itertools import islice
 
-from ...messages.delivery import NO_HISTORY, OutcomeKind
-from ...observability.state import MailboxState, QueueState
-from .infos import QueueInfo
-from .memory_deliveries import Deliveries
-from .memory_live import Live
-from .memory_remembered import Remembered
+from ....messages.delivery import NO_HISTORY, OutcomeKind
+from ....observability.state import MailboxState, QueueState
+from ..infos import QueueInfo
+from .deliveries import Deliveries
+from .live import Live
+from .remembered import Remembered
 
 MOST_LOOKED_AT = 32
 """How far into a queue a look goes for a delivery that was never tried."""

@@ -1,7 +1,7 @@
 """The controls of the mailbox on a server."""
 
-from .infos import Pause
-from .redis_records import Ask
+from ..infos import Pause
+from .records import Ask
 from .wire import pause_of, read_pause
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ...messages.errors import MailboxRefused, MailboxUnavailable
+from ....messages.errors import MailboxRefused, MailboxUnavailable
 
 T = TypeVar("T")
 

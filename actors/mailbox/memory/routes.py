@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from .subscriptions import CONFIRMED_FOR_MS, MOST_SAID, UPHELD_MS, RouteBook, Subscription
+from ..subscriptions import CONFIRMED_FOR_MS, MOST_SAID, UPHELD_MS, RouteBook, Subscription
 
 
 class Routes:

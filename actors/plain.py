@@ -53,6 +53,8 @@ class PlainMessage(MessageProxy):
         """What hooks enqueued after the attempt."""
         self.late: Attempt | None = None
         """The attempt that was given up before it ended: hooks and settlement were made in its place."""
+        self.given_back = False
+        """Its delivery went back before it was started: no hook is told of it, and nothing is settled."""
         self._ran = False
         self._was_skipped = False
         self._again: Posting | None = None

@@ -126,8 +126,7 @@ class WorkerProcess:
 
     def perform(self, delivery: Delivery, guarded: Guarded | None) -> None:
         """Run one attempt at a delivery on this thread and hand over its outcome."""
-        if not self._is_held(delivery):
-            self._let_go([delivery])
+        if not self.may_start(delivery):
             return
         if guarded is None:
             self._settle_unknown(delivery)
@@ -152,6 +151,13 @@ class WorkerProcess:
             self._let_go(gone)
         return [Attempt(each, batch.guarded.policy) for each in batch.deliveries if each not in gone]
 
+    def may_start(self, delivery: Delivery) -> bool:
+        """Whether an attempt may begin now; what is not surely held any more is let go."""
+        if self._is_held(delivery):
+            return True
+        self._let_go([delivery])
+        return False
+
     def _is_held(self, delivery: Delivery) -> bool:
         """Whether it is surely leased to this process still.
 
@@ -171,8 +177,7 @@ class WorkerProcess:
             logger.warning("their leases ended before they were started: giving back", count=len(over))
 
     async def _perform_one(self, delivery: Delivery) -> None:
-        if not self._is_held(delivery):
-            self._let_go([delivery])
+        if not self.may_start(delivery):
             return
         guarded = self.broker.declared.guarded(delivery.actor)
         if guarded is None:

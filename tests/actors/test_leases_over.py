@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import dramatiq
 import pytest
 from structlog.testing import capture_logs
 
@@ -197,3 +198,42 @@ def test_a_handler_on_the_event_loop_is_not_started_either(apart: Apart) -> None
         apart.take_over()
         until(lambda: told(logs), "the late answer")
     assert (seen, told(logs)) == ([], [1])
+
+
+class Hooks(dramatiq.Middleware):
+    """Notes what is told of messages, as a backend of results would."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def before_process_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
+        self.told.append(("before", message.args[0]))
+
+    def after_process_message(self, broker: object, message: dramatiq.MessageProxy, **_: Any) -> None:
+        self.told.append(("after", message.args[0]))
+
+    def after_skip_message(self, broker: object, message: dramatiq.MessageProxy) -> None:
+        self.told.append(("skip", message.args[0]))
+
+
+def test_a_plain_message_is_not_started_either_and_no_hook_is_told_of_it(apart: Apart) -> None:
+    app = new_app(apart.mailbox, lease=LEASE_MS / 1000)
+    hooks = Hooks()
+    app.broker.add_middleware(hooks)
+    seen: list[int] = []
+
+    @dramatiq.actor(broker=app.broker)
+    def handler(number: int) -> None:
+        seen.append(number)
+
+    handler.send(1)
+    apart.answer_late("fetch")
+    with capture_logs() as logs, working(app, threads=1):
+        apart.take_over()
+        until(lambda: told(logs), "the late answer")
+        for number in range(2, 12):
+            handler.send(number)
+        until(lambda: len(seen) == 10, "the others")
+        until(lambda: queue_of(app).live == 1, "them to be settled")
+    assert (sorted(seen), told(logs)) == (list(range(2, 12)), [1])
+    assert hooks.told == [(word, number) for number in seen for word in ("before", "after")]

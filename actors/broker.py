@@ -203,7 +203,8 @@ class CallboardBroker(dramatiq.Broker):
         if self._mailbox is not None:
             self._mailbox.close()
 
-    # Tickets are no messages: middleware never sees them, nor what goes back. The worker's start and end go first.
+    # Middleware sees no tickets, which are no messages, and nothing that goes back unstarted. The start and
+    # end of the worker go first.
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Fire `before_` hooks; a worker that cannot start says so here."""

@@ -33,6 +33,11 @@ KINDS = {
     "less-permitted": Kind(
         "warns", "nothing, but some of it cannot be looked at", "permit it in the server's ACL file"
     ),
+    "default-refused": Kind(
+        "warns",
+        "every delivery, when it restarts, unless it has the fix of redis#14541 or valkey#3983",
+        "give the default user all rights and no password, and switch it off: default off resetpass ~* +@all",
+    ),
     "would-evict": Kind("warns", "deliveries, once a maxmemory is set", "set maxmemory-policy to noeviction"),
     "snapshots-only": Kind(
         "warns", "what came after the last snapshot", "set appendonly to yes and appendfsync to everysec"

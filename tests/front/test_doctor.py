@@ -15,7 +15,7 @@ from callboard.actors.mailbox.suitability import examine
 from callboard.cli.exits import ExitCode
 from tests.actors.mailbox.roles import role_server, url_as
 from tests.front.conftest import InProcess
-from tests.servers import start_server
+from tests.servers import Kind, start_server
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "server.md"
 
@@ -51,6 +51,24 @@ def test_each_fault_is_told_with_its_mend(
             findings = json.loads(command("doctor", "--url", url, "--json").out)
             assert findings["ok"] is (code is ExitCode.OK)
             assert bool(findings["findings"]) is bool(options)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_an_administrator_is_told_of_a_default_user_whose_rights_a_restart_may_ask_for(
+    command: InProcess, tmp_path: Path, kind: Kind
+) -> None:
+    server = start_server(kind, tmp_path, "--user", "admin", "on", "nopass", "~*", "+@all")
+    as_admin = server.url.replace("unix://", "unix://admin:any@")
+    with closing(redis.Redis.from_url(as_admin)) as client:
+        assert "nothing to mend" in command("doctor", "--url", as_admin).out
+        client.acl_setuser("default", enabled=False, categories=["-@all"])
+        found = json.loads(command("doctor", "--url", as_admin, "--json").out)["findings"]
+        assert [each["kind"] for each in found] == ["default-refused"]
+        client.execute_command(
+            "ACL", "SETUSER", "default", *found[0]["mend"].rpartition("default ")[2].split()
+        )
+        assert "nothing to mend" in command("doctor", "--url", as_admin).out
+    server.kill()
 
 
 @pytest.mark.parametrize("role", ["worker", "publisher", "reader", "operator"])

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from ..actors.mailbox.default_user import examine_default_user
 from ..actors.mailbox.findings import Finding
 from ..actors.mailbox.permissions import examine_permissions
 from ..actors.mailbox.redis import RedisMailbox
@@ -58,6 +59,8 @@ def doctor(
     with mailbox_at(settings) as mailbox:
         findings = examine(mailbox.client, is_kept=settings.url is None)
         findings += examine_permissions(mailbox.client, mailbox.workspace, role)
+        refused = examine_default_user(mailbox.client, mailbox.workspace)
+        findings += [] if refused is None else [refused]
         stops = any(finding.severity == "stops" for finding in findings)
         findings += [] if stops else _versions(mailbox)
     is_ok = not stops

@@ -119,6 +119,7 @@ def hostile_app(server_url: str) -> Iterator[Callboard]:
     mailbox.close()
 
 
+@pytest.mark.timeout(420)
 @pytest.mark.usefixtures("impatient")
 def test_a_hundred_thousand_deliveries_with_hostile_names_make_no_series(hostile_app: Callboard) -> None:
     app = hostile_app

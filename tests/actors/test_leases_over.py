@@ -11,13 +11,22 @@ import dramatiq
 import pytest
 from structlog.testing import capture_logs
 
-from callboard import Batch, Context
+from callboard import Batch
 from callboard.actors.consumer import CallboardConsumer
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.scripts import Script
 from callboard.actors.mailbox.suspects import Suspects
 from callboard.actors.ticket import Ticket
-from tests.actors.rehearsal import OrderPlaced, held_by_a_consumer, new_app, orders, queue_of, until, working
+from tests.actors.rehearsal import (
+    OrderPlaced,
+    held_by_a_consumer,
+    new_app,
+    orders,
+    queue_of,
+    subscribe,
+    until,
+    working,
+)
 from tests.chaos.proxy import Proxy
 from tests.servers import Kind, start_server
 
@@ -92,11 +101,7 @@ def names(mailbox: RedisMailbox) -> list[tuple[str, int]]:
 
 def test_what_was_handed_out_too_long_ago_is_not_started(apart: Apart) -> None:
     app = new_app(apart.mailbox, lease=LEASE_MS / 1000)
-    seen: list[str] = []
-
-    @app.actor
-    def handler(event: OrderPlaced) -> None:
-        seen.append(event.order_id)
+    seen = subscribe(app, "handler")
 
     app.broker.boot()
     app.publish(OrderPlaced("A"))
@@ -110,11 +115,7 @@ def test_what_was_handed_out_too_long_ago_is_not_started(apart: Apart) -> None:
 
 def test_a_renewal_whose_answer_is_late_is_no_longer_than_what_the_server_granted(apart: Apart) -> None:
     app = new_app(apart.mailbox, lease=LEASE_MS / 1000)
-    seen: list[str] = []
-
-    @app.actor
-    def handler(event: OrderPlaced) -> None:
-        seen.append(event.order_id)
+    seen = subscribe(app, "handler")
 
     app.broker.boot()
     app.publish(OrderPlaced("A"))
@@ -131,11 +132,7 @@ def test_a_renewal_whose_answer_is_late_is_no_longer_than_what_the_server_grante
 
 def test_a_renewal_in_time_lets_what_waits_be_started(apart: Apart) -> None:
     app = new_app(apart.mailbox)
-    seen: list[str] = []
-
-    @app.actor
-    def handler(event: OrderPlaced, ctx: Context) -> None:
-        seen.append(event.order_id)
+    seen = subscribe(app, "handler")
 
     app.broker.boot()
     app.publish(OrderPlaced("A"))
@@ -143,7 +140,7 @@ def test_a_renewal_in_time_lets_what_waits_be_started(apart: Apart) -> None:
         fetch(consumer, seconds_ago=app.broker.lease_ms / 1000)
         consumer.worker.renewer._renew()
         consumer.drain(Ticket(consumer))
-    assert seen == ["A"]
+    assert seen == [("handler", OrderPlaced("A"))]
 
 
 def test_what_waited_for_longer_than_a_lease_goes_back_in_its_order_and_is_charged_nothing(

@@ -184,6 +184,7 @@ class ItemWriter:
         """Write a group; if it is refused as a whole each by itself, for one must not hold up the others."""
         if not group:
             return
+        self._moves += 1
         try:
             self._write([each.items for each in group])
         except Exception as error:  # noqa: BLE001 - as is told here

@@ -16,26 +16,24 @@ if TYPE_CHECKING:
 SERVING = ("callboard-settler", "callboard-renewer", "callboard-items", "callboard-loop")
 """The threads of a worker process that all others need."""
 
-HANGS_AFTER = 60.0
-"""Seconds that a part may take for one step: a call of the server ends after five."""
+HANGS_AFTER = 120.0
+"""Seconds that a part may take for one step. A call of the server ends after five, but where nobody answers
+for its name, looking that up takes five for each of the resolver's tries, servers and search domains."""
 
 
 class Pulse:
     """Looks at the parts of a process whenever it is asked, which is once a second."""
 
-    def __init__(
-        self, process: "WorkerProcess", worker: "dramatiq.Worker", *, hangs_after: float | None = None
-    ) -> None:
+    def __init__(self, process: "WorkerProcess", worker: "dramatiq.Worker") -> None:
         self._process = process
         self._worker = worker
-        self._hangs_after = HANGS_AFTER if hangs_after is None else hangs_after
         self._stillness = Stillness()
 
     def take(self) -> Vitals:
         """How the process is now. One that stops loses its parts one after another, and none is missed."""
         process = self._process
         still = self._stillness.look(self._marks(), time.monotonic())
-        hanging = {part: seconds for part, seconds in still.items() if seconds > self._hangs_after}
+        hanging = {part: seconds for part, seconds in still.items() if seconds > HANGS_AFTER}
         return Vitals(
             process.threads,
             process.busy_threads,

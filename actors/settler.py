@@ -127,7 +127,6 @@ class Settler:
         self._group = group
         pause = 0.02
         while self._group:
-            self._moves += 1
             try:
                 self._group = self._commit(self._group)
             except MailboxUnavailable as error:
@@ -153,6 +152,7 @@ class Settler:
             return []
 
     def _try(self, group: list[Settlement]) -> list[Settlement]:
+        self._moves += 1
         try:
             held = self._mailbox.settle(group)
         except StaleRoutes:

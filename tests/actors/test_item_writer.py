@@ -1,14 +1,14 @@
 """What becomes of items is durable before the outcome is settled, whatever ails the mailbox."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
 from callboard.actors.attempt_items import AttemptItems, Loop
-from callboard.actors.item_writer import BEHIND_SECONDS, ItemWriter
+from callboard.actors.item_writer import BEHIND_SECONDS, ItemWriter, Watched
 from callboard.actors.mailbox.mailbox import Mailbox
 from callboard.messages.delivery import Delivery
 from callboard.messages.errors import AttemptLost, LedgerUnreadable, MailboxRefused, MailboxUnavailable
@@ -79,6 +79,32 @@ def test_attempts_that_run_at_once_are_written_together(faulty: FaultyMailbox) -
         until(lambda: not any(items.pending for items in some), "all to be written")
         assert faulty.calls.count("write") - before <= 2
         assert all(kept(faulty, delivery) == {"A"} for delivery in deliveries)
+
+
+def test_attempts_that_are_written_one_by_one_move_with_each_of_them(
+    faulty: FaultyMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = take(faulty, *map(str, range(20)))
+    writer, marks = ItemWriter(lambda: faulty.ledger), list[int | None]()
+    healthy = writer._write
+
+    def write(some: Sequence[AttemptItems]) -> None:
+        marks.append(writer.mark)
+        if len(some) > 1:
+            raise MailboxRefused("one of them")
+        healthy(some)
+
+    monkeypatch.setattr(writer, "_write", write)
+    some = [items_of(writer, delivery) for delivery in deliveries]
+    for items in some:
+        note(items, "A")
+        writer._new.append(Watched(items))
+    with capture_logs():
+        writer.start()
+        until(lambda: not any(items.pending for items in some), "all to be written")
+        writer.stop(10)
+    assert None not in marks
+    assert len(marks) == len(set(marks)) == 21
 
 
 def test_an_outcome_is_handed_on_once_all_is_durable(faulty: FaultyMailbox) -> None:

@@ -106,6 +106,27 @@ def test_a_group_has_a_largest_size() -> None:
     assert [len(group) for group in book.groups] == [MOST_IN_A_GROUP, MOST_IN_A_GROUP, 1]
 
 
+def test_a_group_that_is_written_one_by_one_moves_with_each_of_them() -> None:
+    book, told = Book(), Told()
+    refused, marks = delivery("refused"), list[int | None]()
+    given = [*(delivery() for _ in range(50)), refused]
+    settler = Settler(book, busy=lambda: False, settled=told)
+
+    def refuses(each: Delivery) -> bool:
+        marks.append(settler.mark)
+        return each is refused
+
+    book.refuses = refuses
+    for each in given:
+        settler.put(Settlement(each, SUCCEEDED))
+    with capture_logs():
+        settler.start()
+        until(lambda: len(told.settled) == 50, "all but one to be settled")
+        settler.stop(0.1)
+    assert None not in marks
+    assert len(set(marks)) > 50
+
+
 def test_many_threads_may_hand_over_at_once() -> None:
     book, told = Book(), Told()
     with running(book, told) as settler:

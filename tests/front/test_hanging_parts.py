@@ -13,7 +13,10 @@ from tests.front.test_metrics import get, send, succeeded, value
 from tests.front.test_pool_health import reasons
 from tests.servers import Server, start_server
 
-HANGS_AFTER = 4.0
+HANGS_AFTER = 3.0
+
+WAITS = 6.0
+"""Seconds after which a part hangs where none does: as in earnest, more than a call of a server takes."""
 
 SHOP = f"""
 import asyncio, os, time
@@ -61,7 +64,7 @@ def note(event: OrderPlaced, ctx: Context) -> None:
         with item:
             pass
     if event.order_id == "slow":
-        time.sleep({HANGS_AFTER} + 3)
+        time.sleep({WAITS} + 2)
 
 
 @app.actor(queue="loop")
@@ -69,7 +72,7 @@ async def wait(event: OrderPlaced) -> None:
     if event.order_id == "loop":
         asyncio.get_running_loop().call_soon(hang, "loop")
     if event.order_id == "slow":
-        await asyncio.sleep({HANGS_AFTER} + 3)
+        await asyncio.sleep({WAITS} + 2)
 """
 
 RUN = [sys.executable, "-m", "callboard", "run", "shop:app", "-p", "1", "-t", "2"]
@@ -123,6 +126,7 @@ def test_each_part_that_hangs_is_named_until_it_moves_again(
 def test_what_only_waits_is_not_taken_for_hanging(
     callboard: Run, start: Start, address: str, tmp_path: Path, server: Server
 ) -> None:
+    (tmp_path / "shop.py").write_text(SHOP.replace(f"= {HANGS_AFTER}", f"= {WAITS}"))
     start(RUN)
     wait_for(lambda: is_up(address), "the process")
     told: set[str] = set()
@@ -138,7 +142,7 @@ def test_what_only_waits_is_not_taken_for_hanging(
     server.resume()
     server.stop()
     looks = iter(range(1000))
-    wait_for(lambda: is_well_until(next(looks) > 10 * HANGS_AFTER), "a server that is away for long")
+    wait_for(lambda: is_well_until(next(looks) > 10 * WAITS), "a server that is away for long")
     server.restart()
     wait_for(lambda: is_well_until(is_up(address)), "the server")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGSTOP)

@@ -113,11 +113,11 @@ def test_what_the_page_begins_is_well_works_is_watched_and_ends_in_its_grace(pla
     assert len(workers) == 2
     code, said = project.run("publisher")
     assert code == 0, said
-    await_so(lambda: sum(each.container.said.count('"sending"') for each in workers) == 1, said, 10)
+    await_so(lambda: sum(each.container.said.count('"sending"') for each in workers) == 1, said, 30)
     (watching,) = project.up("prometheus")
-    await_so(lambda: list(scraped(watching, "up").values()) == [1.0, 1.0], "both pools are scraped", 15)
+    await_so(lambda: list(scraped(watching, "up").values()) == [1.0, 1.0], "both pools are scraped", 30)
     succeeded = 'sum(callboard_deliveries_ended_total{result="succeeded"})'
-    await_so(lambda: scraped(watching, succeeded) == {"": 1.0}, "the success is counted", 10)
+    await_so(lambda: scraped(watching, succeeded) == {"": 1.0}, "the success is counted", 30)
     for each, uid in ((server, 999), (workers[0], 10001), (watching, 65534)):
         assert_hardened(each, uid)
     for each in (*workers, watching, server):

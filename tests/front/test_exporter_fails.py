@@ -73,7 +73,7 @@ def test_an_exporter_that_stands_still_for_a_while_loses_nothing(
     wait_for((tmp_path / "slow").exists, "the last of them")
     os.kill(exporter_of(pool), signal.SIGCONT)
     wait_for(lambda: succeeded(address) == 401, "every success, once")
-    assert get(address, "/livez")[0] == 200
+    wait_for(lambda: get(address, "/livez")[0] == 200, "both processes to be heard of")
 
 
 def test_a_pool_whose_exporter_was_killed_works_and_says_that_it_is_missed(

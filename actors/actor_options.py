@@ -38,14 +38,14 @@ class Said(Options, frozen=True, kw_only=True):
     batch: Batch | None = None
 
 
-def check_words(said: Iterable[str], known: Iterable[str]) -> None:
-    """Raise `InvalidActor` for an option there is not, naming the nearest."""
+def check_words(whose: str, said: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `InvalidActor` for an option there is not, naming the nearest and `whose` it was to be."""
     options = tuple(known)
     for word in said:
         if word not in options:
             near = get_close_matches(word, options, 1)
             hint = f"did you mean {near[0]}?" if near else f"choose of {', '.join(options)}"
-            raise InvalidActor(f"there is no option {word!r}: {hint}")
+            raise InvalidActor(f"{whose}: there is no option {word!r}: {hint}")
 
 
 def batch_of(said: Said, wanted: Wanted, whose: str) -> Batch | None:

@@ -171,11 +171,11 @@ class Callboard(PublishingApp):
         `BatchContext`; further ones are resources, by type. See `ActorOptions` for what may be said.
         Raises `InvalidActor`.
         """
-        check_words(said, Said.__struct_fields__)
         frame = inspect.currentframe()
         namespace = dict(frame.f_back.f_locals) if frame and frame.f_back else {}
 
         def declare(fn: Callable[..., Any]) -> EventActor:
+            check_words(getattr(fn, "__name__", repr(fn)), said, Said.__struct_fields__)
             return self._declare(fn, namespace, Said(**said))
 
         return declare if fn is None else declare(fn)
@@ -185,7 +185,7 @@ class Callboard(PublishingApp):
 
         Raises `InvalidActor`.
         """
-        check_words(said, Options.__struct_fields__)
+        check_words(f"queue {name!r}", said, Options.__struct_fields__)
         self._declarations.say(name, Options(**said), begun=self.broker.queues)
 
     def layer(

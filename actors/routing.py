@@ -108,4 +108,4 @@ def _unrouted(prepared: Prepared) -> None:
             f"nobody subscribes to {prepared.name}, which is {why}: declare an actor for it, or start "
             "a worker that has one"
         )
-    logger.warning("nobody subscribes", event_name=prepared.name, event_id=prepared.id)
+    logger.warning("nobody subscribes, so it is not kept", event_name=prepared.name, event_id=prepared.id)

@@ -16,9 +16,12 @@ def read_url(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError(
-            f"{redact_url(url)} cannot be read: percent-encode what is special in its password"
-        ) from None
+        mend = (
+            "percent-encode what is special in its password"
+            if "@" in url
+            else "write redis://host:6379, with a port of 65535 at most"
+        )
+        raise ValueError(f"{redact_url(url)} cannot be read: {mend}") from None
     fault = _url_fault(url, parts)
     if fault is not None:
         raise ValueError(fault)

@@ -82,6 +82,8 @@ def _events_of(name: str, annotation: Any) -> tuple[type[Event], ...]:
     is_union = get_origin(annotation) in (Union, types.UnionType)
     members = get_args(annotation) if is_union else (annotation,)
     faults = []
+    if annotation in (Context, BatchContext):
+        raise InvalidActor(f"{name}: the event comes first, and then the context: {_HOW}")
     for member in members:
         try:
             contract_of(member)

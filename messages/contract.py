@@ -2,8 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,13 @@ def struct_option_faults(options: Mapping[str, Any]) -> Iterator[str]:
         yield "events cannot change: remove frozen=False, and make changed ones with msgspec.structs.replace"
     if options.get("array_like"):
         yield "array_like=True leaves out the fields' names, which later versions need: remove it"
+
+
+def nearest_keyword(options: Iterable[str]) -> str:
+    """Which class keyword of a contract was meant by one that is not known; nothing if none is near."""
+    known = (*Declaration.__struct_fields__, "abstract")
+    near = [match for option in options for match in get_close_matches(option, known, 1)]
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def unannotated_faults(cls: type[msgspec.Struct], namespace: Mapping[str, Any]) -> Iterator[str]:

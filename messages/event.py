@@ -6,7 +6,15 @@ from typing import Any, TypeVar, cast, dataclass_transform
 
 import msgspec
 
-from .contract import Contract, Declaration, Kind, field_names, struct_option_faults, unannotated_faults
+from .contract import (
+    Contract,
+    Declaration,
+    Kind,
+    field_names,
+    nearest_keyword,
+    struct_option_faults,
+    unannotated_faults,
+)
 from .errors import InvalidContract, InvalidEvent, InvalidKey
 from .shape import Shape, compile_shape, type_faults
 
@@ -82,7 +90,8 @@ class EventMeta(msgspec.StructMeta):
         try:
             cls = super().__new__(mcls, class_name, bases, namespace, **struct_options)
         except (TypeError, ValueError) as error:
-            raise _invalid(label, [*faults, f"msgspec refuses it: {error}"]) from error
+            refused = f"msgspec refuses it: {error}{nearest_keyword(struct_options)}"
+            raise _invalid(label, [*faults, refused]) from error
         made = cast("type[Event]", cls)
         faults += [*declaration.field_faults(made.__struct_fields__), *unannotated_faults(made, namespace)]
         faults += _known_type_faults(made, (*field_names(key), *field_names(dedup)))
@@ -127,9 +136,10 @@ def contract_of(event: object) -> Contract:
         raise InvalidEvent(
             f"{cls.__qualname__} is abstract: use a contract that derives from it and has a name"
         )
+    wanted = "OrderPlaced" if cls.__module__ in {"builtins", "types", "typing"} else cls.__name__
     raise InvalidEvent(
         f"{cls.__qualname__} is not an Event: declare a contract, as in "
-        f'`class {cls.__name__.capitalize()}(Event, name="...")`, and use an instance of it'
+        f'`class {wanted}(Event, name="...")`, and use an instance of it'
     )
 
 

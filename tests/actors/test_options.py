@@ -112,7 +112,7 @@ def test_a_queue_is_spoken_for_before_its_actors() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"timout": "1s"}, "there is no option 'timout': did you mean timeout"),
+        ({"timout": "1s"}, "handler: there is no option 'timout': did you mean timeout"),
         ({"timeout": "2m"}, "at most 60 s, but is 120 s: longest_timeout allows more"),
         ({"timeout": 0}, "must be more than 0"),
         ({"retry": "6m"}, r"retry must be made by Retry, as Retry.every\('6m'\), but is '6m'"),

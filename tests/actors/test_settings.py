@@ -102,6 +102,8 @@ def test_a_url_is_turned_into_one_that_the_client_reads(tmp_path: Path, given: s
         (f"redis://:1/{SECRET}@h:6379", "names no host"),
         (f"redis://u:{SECRET}@h:port", "percent-encode"),
         (f"redis://u:{SECRET}@[h", "percent-encode"),
+        ("redis://localhost:99999", "write redis://host:6379, with a port of 65535 at most"),
+        ("redis://localhost:port", "write redis://host:6379"),
         (f"redis://u:{SECRET}@h/first", "no database's number"),
         (f"redis://u:{SECRET}@h\n", "blanks"),
         ("unix://run/a.sock", "three slashes"),

@@ -67,6 +67,27 @@ def test_whoever_uses_a_command_wrongly_is_told_where_its_use_is_shown(
     assert answer.err.splitlines()[-1].startswith(f"callboard: {mend} ")
 
 
+@pytest.mark.parametrize(
+    ("words", "mend"),
+    [
+        ("info shop:app", "callboard info takes no app, only the mailbox's place: --url and --workspace"),
+        ("dlq list shop:app", "callboard dlq list takes no app, only the mailbox's place"),
+        (
+            "run shop:app --url redis://h",
+            "callboard run asks the app where its mailbox is: set CALLBOARD_URL",
+        ),
+        ("run shop:app --workspace=dev", "set CALLBOARD_WORKSPACE, write workspace = ... in callboard.toml"),
+        ("send shop:app a.b --home here", "callboard send asks the app where its mailbox is"),
+    ],
+)
+def test_what_another_command_takes_is_told_where_it_belongs(
+    command: InProcess, words: str, mend: str
+) -> None:
+    answer = command(*words.split())
+    assert (answer.code, answer.out) == (ExitCode.USAGE, "")
+    assert mend in answer.err
+
+
 def test_without_the_extra_one_line_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

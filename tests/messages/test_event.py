@@ -181,7 +181,11 @@ def test_constants_methods_properties_and_private_names_are_no_fields() -> None:
         ),
         ("class Wrong(Event, name='w', frozen=False): a: int", "remove frozen=False"),
         ("class Wrong(Event, name='w', array_like=True): a: int", "remove it"),
-        ("class Wrong(Event, name='w', nmae='x'): a: int", "msgspec refuses it"),
+        (
+            "class Wrong(Event, name='w', windw='7d'): a: int",
+            "msgspec refuses it: 'windw' is an invalid keyword",
+        ),
+        ("class Wrong(Event, name='w', windw='7d'): a: int", "; did you mean window?"),
         (
             "class Wrong(Event, name='w'):\n    a: int = 0\n    b: int",
             "msgspec refuses it: Required field 'b'",
@@ -235,6 +239,18 @@ def test_a_faulty_type_behind_a_forward_reference_is_told_when_the_contract_is_u
 @pytest.mark.parametrize("thing", [{"order_id": "A-1"}, "A-1", None, dict, object(), msgspec.Struct])
 def test_what_is_no_event_has_no_contract(thing: object) -> None:
     with pytest.raises(InvalidEvent, match=r"is not an Event: declare a contract, as in `class "):
+        contract_of(thing)
+
+
+class Receipt:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("thing", "named"), [({}, "OrderPlaced"), ("A-1", "OrderPlaced"), (Receipt(), "Receipt")]
+)
+def test_the_contract_to_declare_is_named_as_the_class_that_is_none(thing: object, named: str) -> None:
+    with pytest.raises(InvalidEvent, match=rf"as in `class {named}\(Event, "):
         contract_of(thing)
 
 

@@ -34,8 +34,8 @@ Since = Annotated[
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1), help="So many at most.")]
 
 NOT_ALL = (
-    "Of deliveries that succeeded at the first attempt, those alone are listed that had items, or whose "
-    "contract says retention=; each is found by `callboard event show ID` while its window lasts."
+    "A delivery that succeeded at its first attempt is listed only if it had items, or if its contract says "
+    "retention=. `callboard event show ID` finds the others while their dedup window lasts."
 )
 
 ListedEvents = list[EndedShown]
@@ -124,7 +124,7 @@ def list_(
         write_json(shown)
         return
     out = console()
-    out.print(drawn_list(shown) if shown else "nothing of this has ended, or its records are over")
+    out.print(drawn_list(shown) if shown else "no records of this")
     if len(found) > limit:
         out.print(cut_after(limit), highlight=False)
     if OutcomeKind.SUCCEEDED in kinds:

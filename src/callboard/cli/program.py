@@ -6,6 +6,7 @@ from importlib.metadata import version
 from cyclopts import App, CycloptsError
 
 from .exits import MEANINGS, ExitCode, complain, guard
+from .misplaced import where_it_belongs
 
 COMMANDS = {
     "run": "Start a worker pool for an app.",
@@ -60,6 +61,8 @@ def _parse_and_run(argv: Sequence[str]) -> int:
         code: int | None = program(argv[0] if argv else None)(argv)
     except CycloptsError as error:
         # It has told what was wrong, but not how the command is meant.
+        if mend := where_it_belongs(error):
+            complain(mend)
         complain(f"{' '.join(('callboard', *(error.command_chain or ())))} --help shows how it is meant")
         return ExitCode.USAGE
     except SystemExit as end:

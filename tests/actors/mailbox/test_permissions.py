@@ -14,6 +14,7 @@ from callboard.actors.mailbox.opening import ensure_worker_permitted, tell_publi
 from callboard.actors.mailbox.permissions import examine_permissions
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.actors.mailbox.roles import COMMANDS, SCRIPTS, Role
+from callboard.actors.mailbox.scripts import Script
 from callboard.actors.settings import load_settings
 from callboard.messages.errors import MailboxRefused, MailboxUnavailable, UnsuitableServer
 from tests.actors.mailbox.roles import PASSWORDS, SUPER, refused_on, role_server, url_as
@@ -156,6 +157,17 @@ def test_no_password_and_a_wrong_one_are_refused_without_telling_it(server: Serv
         with pytest.raises(MailboxRefused, match="check its name and password") as caught:
             found_of(url)
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_that_only_resembles_redis_and_cannot_be_asked_stops_nobody(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = Script("permitted")
+    asks.text = asks.text.replace("redis.acl_check_cmd", "redis.acl_check_cmd_of_others")
+    monkeypatch.setattr("callboard.actors.mailbox.permissions.Script", lambda _: asks)
+    (found,) = found_as("worker", server, of="worker")
+    assert (found.kind, found.severity) == ("not-known", "note")
+    assert "cannot be asked in a script" in found.what
 
 
 def test_a_server_that_is_not_there_is_unavailable(server: Server) -> None:

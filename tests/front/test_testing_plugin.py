@@ -1,5 +1,6 @@
 """The pytest plugin: costs nothing where it is not wanted, gives a stage where it is, tells of failures."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -82,9 +83,10 @@ def test_the_fixture_works_as_the_document_shows(tmp_path: Path) -> None:
     (settings,) = blocks_of(page, "toml")
     shown = blocks_of(page, "python")
     (test,) = [block.text for block in shown if block.reason is not None]
-    shop = "\n".join(block.text for block in shown[:2])
-    said = run_pytest(tmp_path, test, settings=settings.text, shop=shop, ini="pyproject.toml")
-    assert "1 passed" in said
+    (first_line,) = re.findall(r"`(from shop import .+?)`", page)
+    test = "\n".join((first_line, shown[1].text, test))
+    said = run_pytest(tmp_path, test, settings=settings.text, shop=shown[0].text, ini="pyproject.toml")
+    assert "2 passed" in said
 
 
 def test_a_fixture_of_the_tests_own_may_give_the_app(tmp_path: Path) -> None:

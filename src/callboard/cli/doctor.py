@@ -6,11 +6,11 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ..actors.mailbox.default_user import examine_default_user
-from ..actors.mailbox.findings import Finding
+from ..actors.mailbox.findings import Finding, finding
 from ..actors.mailbox.permissions import examine_permissions
 from ..actors.mailbox.redis import RedisMailbox
 from ..actors.mailbox.roles import Role
-from ..actors.mailbox.suitability import examine, mixed_versions, not_known
+from ..actors.mailbox.suitability import examine, mixed_versions
 from ..messages.errors import MailboxRefused
 from .exits import ExitCode
 from .place import Place, address_of, mailbox_at
@@ -78,5 +78,6 @@ def _versions(mailbox: RedisMailbox) -> list[Finding]:
     try:
         mixed = mixed_versions(mailbox.info().workers)
     except MailboxRefused:
-        return [not_known("which versions of Callboard the workers run", "reading the workspace")]
+        what = "which versions of Callboard the workers run: this user may not read the workspace"
+        return [finding("not-known", what, mend="look as a user with the role reader")]
     return [] if mixed is None else [mixed]

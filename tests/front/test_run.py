@@ -111,6 +111,18 @@ def test_only_workers_import_the_app(callboard: Run, start: Start, shop: Path) -
     assert process.pid not in importers
 
 
+def test_a_pool_says_what_it_works_on(environment: dict[str, str], start: Start, shop: Path) -> None:
+    environment["CALLBOARD_WORKSPACE"] = "dev-ann"
+    process = start(RUN)
+    wait_for(lambda: "ready for action" in _errors(shop), "a worker that is ready")
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    lines = [json.loads(line) for line in _errors(shop).splitlines()]
+    (told,) = [line for line in lines if line["event"] == "a worker pool starts"]
+    assert (told["app"], told["workspace"], told["queues"]) == ("shop:app", "dev-ann", ["orders"])
+    assert told["mailbox"] == str(shop / ".callboard")
+
+
 def test_a_change_in_a_watched_directory_reloads_the_pool(callboard: Run, start: Start, shop: Path) -> None:
     process = start([*RUN, "--watch", "."])
     _send(callboard, "A-1")

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 from cyclopts import App, Parameter, validators
 from dramatiq import cli as dramatiq
 
@@ -24,10 +25,12 @@ from ..observability.rendezvous import NoRendezvous, meeting_place
 from .check import faults_of
 from .exits import ExitCode
 from .loading import load_app
-from .place import naming
+from .place import address_of, naming
 from .rehearsal import rehearse
 from .terminal import examples, keep_logs_off_stdout
 from .told import told_by_signal
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.run")
 
 SOURCES = "**/*.py"
 """dramatiq's own pattern, `**.py`, matches no file since watchdog 7."""
@@ -143,8 +146,20 @@ def examine(target: str, queues: Sequence[str]) -> Path | None:
             f"{target}: worker processes cannot share its MemoryMailbox: leave mailbox= out"
         )
     _check_metrics(app.settings)
+    _tell_what_starts(target, app, queues)
     uses_embedded = app.settings.url is None and EmbeddedServer(app.settings.home).running()
     return app.settings.home if uses_embedded else None
+
+
+def _tell_what_starts(target: str, app: Callboard, queues: Sequence[str]) -> None:
+    """What a pool works on: whoever publishes to another place or workspace finds the difference here."""
+    logger.info(
+        "a worker pool starts",
+        app=target,
+        mailbox=address_of(app.settings),
+        workspace=app.settings.workspace,
+        queues=sorted(queues or app.broker.get_declared_queues()),
+    )
 
 
 def _check_metrics(settings: Settings) -> None:

@@ -59,8 +59,10 @@ class Retry(msgspec.Struct, frozen=True):
         never_on: Exceptions = (),
     ) -> Self:
         """Wait longer after each failure, up to `cap`."""
-        if not (1 <= factor < math.inf and 0 <= jitter <= 1):
-            raise ValueError("factor must be a number from 1, and jitter between 0 and 1")
+        if not 1 <= factor < math.inf:
+            raise ValueError(f"factor must be a number from 1, but is {factor}")
+        if not 0 <= jitter <= 1:
+            raise ValueError(f"jitter must be from 0 to 1, but is {jitter}")
         for name, given in (("on", on), ("never_on", never_on)):
             if not _are_exceptions(given):
                 raise TypeError(f"{name} takes an exception type or a tuple of them, but is {given!r}")

@@ -214,3 +214,5 @@ def test_three_crashes_alone_are_poison_and_a_neighbour_is_done() -> None:
         assert stage.outcomes("neighbour") == ["succeeded"]
         with pytest.raises(CallboardError, match="handler, neighbour"):
             stage.crash("nobody")
+        with pytest.raises(CallboardError, match="there is no actor 'neigbour'"):
+            stage.outcomes("neigbour")

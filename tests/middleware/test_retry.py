@@ -142,7 +142,7 @@ def test_a_wait_the_handler_asks_for_goes_before_the_policys_and_its_exceptions(
     [
         (lambda: Retry.exponential(factor=0.5), ValueError, "factor"),
         (lambda: Retry.exponential(jitter=-0.1), ValueError, "jitter"),
-        (lambda: Retry.exponential(jitter=1.1), ValueError, "jitter"),
+        (lambda: Retry.exponential(jitter=1.1), ValueError, "jitter must be from 0 to 1, but is 1.1"),
         (lambda: Retry.exponential(max_attempts=0), ValueError, "at least 1"),
         (lambda: Retry.every("soon"), InvalidDuration, "soon"),
         (lambda: Retry.every(-1), InvalidDuration, "negative"),

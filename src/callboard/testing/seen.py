@@ -9,6 +9,7 @@ from ..actors.app import Callboard
 from ..actors.mailbox.infos import QueueInfo
 from ..actors.mailbox.records import EndedRecord
 from ..messages.delivery import OutcomeKind
+from ..messages.errors import CallboardError
 from ..messages.event import Event
 from ..messages.items import ItemRecord
 from .records import EndedDelivery, PastAttempt, ScheduledDelivery, event_in, moment
@@ -33,9 +34,18 @@ class Seen:
         return self._attempts.copy()
 
     def outcomes(self, actor: str | EventActor | None = None) -> list[OutcomeKind | None]:
-        """What the attempts came to, those of an actor or all; they equal words such as "succeeded"."""
-        name = None if actor is None else name_of(actor)
+        """What the attempts came to, those of an actor or all; they equal words such as "succeeded".
+
+        Raises `CallboardError` for an actor that the app has not, for there would be none of it.
+        """
+        name = None if actor is None else self._name_of(actor)
         return [each.outcome for each in self._attempts if name in (None, each.actor)]
+
+    def _name_of(self, actor: str | EventActor) -> str:
+        name = actor if isinstance(actor, str) else actor.actor_name
+        if name not in self.app.actors:
+            raise CallboardError(f"there is no actor {name!r}: choose of {', '.join(self.app.actors)}")
+        return name
 
     @property
     def published(self) -> list[Event]:
@@ -107,11 +117,6 @@ class Seen:
             items=self._ended_items.get(record.id, ()),
             at=moment(record.at),
         )
-
-
-def name_of(actor: str | EventActor) -> str:
-    """The name of an actor that is given by it or as itself."""
-    return actor if isinstance(actor, str) else actor.actor_name
 
 
 def _figures_of(queue: QueueInfo) -> dict[str, int]:

@@ -18,7 +18,7 @@ from ..middleware.batch_run import Report
 from ..middleware.batched import Batched
 from .play import Play, Turn
 from .records import PastAttempt, moment
-from .seen import Seen, name_of
+from .seen import Seen
 from .watched import WatchedMailbox
 
 T = TypeVar("T")
@@ -105,10 +105,7 @@ class Stage(Seen):
 
         Nobody settles such an attempt: the delivery is taken over when its lease ends.
         """
-        name = name_of(actor)
-        if name not in self.app.actors:
-            raise CallboardError(f"there is no actor {name!r}: choose of {', '.join(self.app.actors)}")
-        self._play.crashes[name] += times
+        self._play.crashes[self._name_of(actor)] += times
 
     # Playing.
 

@@ -14,6 +14,7 @@ from callboard.actors.mailbox import keys
 from callboard.actors.publish_options import PublishOptions
 from callboard.actors.settings import DEFAULTS
 from callboard.cli.exits import MEANINGS
+from callboard.cli.info import COLUMNS, HEADINGS
 from callboard.cli.program import COMMANDS, run
 from callboard.messages.codec import (
     MAX_ATTRIBUTE_NAME,
@@ -264,3 +265,10 @@ def test_the_table_of_options_has_each_and_says_its_default_and_its_places() -> 
     assert [told[name][1] for name in ("ordered", "priority")] == [str(Said().ordered), str(Said().priority)]
     assert POLICIES.discard == ()
     assert Said().concurrency is None
+
+
+def test_each_figure_that_info_shows_of_a_queue_is_explained() -> None:
+    told = {
+        name.strip("` ") for row in rows_under("docs/running.md", "heading") for name in row[0].split(",")
+    }
+    assert told == {HEADINGS.get(column, column) for column in COLUMNS}

@@ -12,8 +12,10 @@ import pytest
 
 from callboard.actors.mailbox.redis import RedisMailbox
 from callboard.cli.exits import ExitCode
+from tests.actors.mailbox.roles import RolesMailbox, url_as
 from tests.front.conftest import Run, Start, children_of, wait_for
 from tests.front.test_metrics import RUN, get, is_ready, send
+from tests.servers import Server
 
 SHOP = """
 from callboard import Callboard, DiscardEvent, Event, RejectEvent, Retry
@@ -43,13 +45,13 @@ Ends = Counter[tuple[str, str]]
 
 @pytest.fixture
 def mailbox(
-    server_url: str, tmp_path: Path, sockets: Path, environment: dict[str, str]
+    server: Server, tmp_path: Path, sockets: Path, environment: dict[str, str]
 ) -> Iterator[RedisMailbox]:
     """Where the pools of a test work."""
     (tmp_path / "shop.py").write_text(SHOP)
     workspace = f"pools-{os.getpid()}-{next(_workspaces)}"
-    environment |= {"CALLBOARD_URL": server_url, "CALLBOARD_WORKSPACE": workspace}
-    made = RedisMailbox(server_url, workspace)
+    environment |= {"CALLBOARD_URL": url_as("worker", server.url), "CALLBOARD_WORKSPACE": workspace}
+    made = RolesMailbox(server.url, workspace)
     yield made
     made.close()
 

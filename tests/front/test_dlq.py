@@ -374,7 +374,7 @@ def test_what_has_ended_is_listed_the_latest_first_and_what_is_left_out_is_told(
     assert json.loads(command("event", "list", "--actor", "mail", "--json").out) == listed[:1]
     assert json.loads(command("event", "list", "--limit", "2", "--json").out) == listed[:2]
     assert json.loads(command("event", "list", "--since", "0s", "--json").out) in ([], listed[:1])
-    assert "that had items, or whose contract says retention=" in command("event", "list").out
+    assert "only if it had items, or if its contract says retention=" in command("event", "list").out
     assert "retention=" not in command("event", "list", "--outcome", "dead").out
     assert command("event", "list", "--outcome", "lost").code == ExitCode.USAGE
 

@@ -22,8 +22,9 @@ PASSWORDS: dict[str, str] = {role: f"{role}-of-a-test" for role in SCRIPTS}
 SUPER = "admin"
 """A user of the tests' own, who plants and looks at what no role may."""
 
-ASKED_IN_VAIN = {"config|get"}
-"""A worker asks at its start how often the file reaches the disk, and does without the answer."""
+ASKED_IN_VAIN = {"config|get", "acl|dryrun"}
+"""A worker asks at its start how often the file reaches the disk, and doctor what the default user may do; both
+can do without the answer."""
 
 _sharing: dict[str, Iterator[Role]] = {}
 

@@ -23,8 +23,7 @@ SUPER = "admin"
 """A user of the tests' own, who plants and looks at what no role may."""
 
 ASKED_IN_VAIN = {"config|get", "acl|dryrun"}
-"""A worker asks at its start how often the file reaches the disk, and doctor what the default user may do; both
-can do without the answer."""
+"""How often the file reaches the disk, and what the default user may: what asks does without the answer."""
 
 _sharing: dict[str, Iterator[Role]] = {}
 
